@@ -1,0 +1,87 @@
+"""Weights and training states on disk, in safetensors."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers.training_utils import EMAModel
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+
+from cytocascade.diffusion.denoiser import Denoiser, DenoiserConfig
+from cytocascade.errors import CytoCascadeError
+from cytocascade.storage import write_atomically
+
+
+def save(
+    path: Path, model: Denoiser, optimizer: torch.optim.Optimizer, ema: EMAModel, step: int, loss: float
+) -> None:
+    """Write everything that training needs to go on."""
+    tensors: dict[str, torch.Tensor] = {}
+    for name, parameter in model.named_parameters():
+        tensors[f"model/{name}"] = parameter.detach()
+        for key, value in optimizer.state.get(parameter, {}).items():
+            tensors[f"adam/{key}/{name}"] = torch.as_tensor(value)
+    for (name, _), shadow in zip(model.named_parameters(), ema.shadow_params):
+        tensors[f"ema/{name}"] = shadow
+    tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+    metadata = {"step": str(step), "loss": repr(loss), "ema_steps": str(ema.optimization_step)}
+    write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata))
+
+
+def load(
+    path: Path | None, model: Denoiser, optimizer: torch.optim.Optimizer, ema: EMAModel
+) -> tuple[int, float]:
+    """Restore a state written by `save`; return (steps done, running loss), (0, 0) if there is none."""
+    if path is None or not path.exists():
+        return 0, 0.0
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+        keys = set(file.keys())
+        with torch.no_grad():
+            for (name, parameter), shadow in zip(model.named_parameters(), ema.shadow_params):
+                parameter.copy_(file.get_tensor(f"model/{name}"))
+                shadow.copy_(file.get_tensor(f"ema/{name}"))
+                optimizer.state[parameter] = {
+                    key: file.get_tensor(f"adam/{key}/{name}").to(
+                        "cpu" if key == "step" else parameter.device, copy=True
+                    )
+                    for key in ("step", "exp_avg", "exp_avg_sq")
+                    if f"adam/{key}/{name}" in keys
+                }
+    ema.optimization_step = int(metadata["ema_steps"])
+    return int(metadata["step"]), float(metadata["loss"])
+
+
+def save_denoiser(path: Path, model: Denoiser, *, half: bool = True) -> None:
+    """Write a trained network, by default in half precision, with its config in the file's metadata."""
+    dtype = torch.float16 if half else torch.float32
+    tensors = {name: value.detach().to("cpu", dtype).contiguous() for name, value in model.state_dict().items()}
+    metadata = {"config": model.config.model_dump_json()}
+    write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata))
+
+
+def load_denoiser(path: Path) -> Denoiser:
+    """Read a network written by `save_denoiser`, in single precision and eval mode.
+
+    Raises
+    ------
+    CytoCascadeError
+        If the file is missing, damaged, or not one of ours.
+    """
+    if not path.exists():
+        raise CytoCascadeError("the weights are missing", path=path, hint="Copy the whole bundle folder.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata: dict[str, Any] = file.metadata() or {}
+        config = DenoiserConfig.model_validate(json.loads(metadata["config"]))
+        model = Denoiser(config)
+        model.load_state_dict({name: value.float() for name, value in load_file(path).items()})
+    except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        raise CytoCascadeError(
+            f"these are not weights of this version ({error})", path=path, hint="Copy or fit the bundle again."
+        ) from error
+    return model.to(memory_format=torch.channels_last).eval()

@@ -1,0 +1,143 @@
+"""The one denoising network that serves every diffusion stage."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from diffusers import UNet2DModel
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+
+class DenoiserConfig(BaseModel):
+    """Shape of a `Denoiser`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    size: int = Field(64, ge=8)
+    """Height and width of the samples in pixels; a multiple of ``2 ** len(widths)``."""
+    channels: int = Field(1, ge=1)
+    """Channels of the sample that is denoised."""
+    condition_channels: int = Field(0, ge=0)
+    """Channels of the condition image (same size), for example a signed distance map."""
+    scalars: int = Field(0, ge=0)
+    """Length of the condition vector, for example brightness and contrast of the cell."""
+    styles: int = Field(1, ge=1)
+    """Number of learned data-set embeddings."""
+    stem_width: int = Field(16, ge=4)
+    """Channels at full resolution."""
+    widths: tuple[int, ...] = (64, 96, 160)
+    """Channels of the U-Net's levels; the first works at half the sample's resolution."""
+    layers: int = Field(2, ge=1)
+    """Residual blocks per level."""
+    groups: int = Field(8, ge=1)
+    """Groups of the group normalisation."""
+    attention: bool = True
+    """Whether the lowest level attends over all its positions."""
+
+
+class Denoiser(nn.Module):
+    """Predict v (Salimans & Ho 2022) of a noisy sample.
+
+    A diffusers `UNet2DModel` runs at half resolution between a convolutional stem and head. The head sees
+    the full-resolution features of the stem again, and upsamples smoothly: folding pixels into channels
+    without that leaves a checkerboard.
+
+    Parameters
+    ----------
+    config : DenoiserConfig
+        Shape of the network.
+    """
+
+    def __init__(self, config: DenoiserConfig) -> None:
+        super().__init__()
+        self.config = config
+        width, first = config.stem_width, config.widths[0]
+        last = len(config.widths) - 1
+        self.stem = nn.Sequential(
+            nn.Conv2d(config.channels + config.condition_channels, width, 3, padding=1),
+            nn.SiLU(),
+            nn.Conv2d(width, width, 3, padding=1),
+        )
+        self.fold = nn.Conv2d(width, first, 4, stride=2, padding=1)
+        down = ["DownBlock2D"] * len(config.widths)
+        up = ["UpBlock2D"] * len(config.widths)
+        if config.attention:
+            down[last], up[0] = "AttnDownBlock2D", "AttnUpBlock2D"
+        self.unet = UNet2DModel(
+            sample_size=config.size // 2,
+            in_channels=first,
+            out_channels=first,
+            block_out_channels=config.widths,
+            down_block_types=tuple(down),
+            up_block_types=tuple(up),
+            layers_per_block=config.layers,
+            norm_num_groups=config.groups,
+            attention_head_dim=32,
+            add_attention=config.attention,
+            class_embed_type="identity",
+        )
+        embedding = 4 * first
+        self.style = nn.Embedding(config.styles, embedding)
+        nn.init.normal_(self.style.weight, std=0.02)
+        self.vector = nn.Sequential(
+            nn.Linear(config.scalars + 1, embedding), nn.SiLU(), nn.Linear(embedding, embedding)
+        )
+        self.unfold = nn.Sequential(
+            nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False),
+            nn.Conv2d(first, width, 3, padding=1),
+        )
+        self.head = nn.Sequential(
+            nn.SiLU(),
+            nn.Conv2d(2 * width, width, 3, padding=1),
+            nn.SiLU(),
+            nn.Conv2d(width, config.channels, 3, padding=1),
+        )
+
+    def forward(
+        self,
+        sample: Tensor,
+        timestep: Tensor,
+        condition: Tensor | None = None,
+        scalars: Tensor | None = None,
+        style: Tensor | None = None,
+        dropped: Tensor | None = None,
+    ) -> Tensor:
+        """Predict v.
+
+        Parameters
+        ----------
+        sample : Tensor, (B, channels, size, size)
+            Noisy sample.
+        timestep : Tensor, (B,) or ()
+            Diffusion timestep.
+        condition : Tensor, (B, condition_channels, size, size), optional
+            Condition image.
+        scalars : Tensor, (B, scalars), optional
+            Condition vector.
+        style : Tensor of int, (B,), optional
+            Data-set index; 0 where not given.
+        dropped : Tensor of bool, (B,), optional
+            Where true, vector and style are withheld (classifier-free guidance).
+
+        Returns
+        -------
+        Tensor, (B, channels, size, size)
+        """
+        batch = sample.shape[0]
+        full = self.stem(sample if condition is None else torch.cat([sample, condition], dim=1))
+        if scalars is None:
+            scalars = sample.new_zeros((batch, self.config.scalars))
+        if style is None:
+            style = torch.zeros(batch, dtype=torch.long, device=sample.device)
+        present = sample.new_ones((batch, 1))
+        if dropped is not None:
+            present = present * (~dropped[:, None])
+        embedding = self.vector(torch.cat([scalars * present, present], dim=1)) + self.style(style) * present
+        half = self.unet(self.fold(full), timestep, class_labels=embedding).sample
+        return cast(Tensor, self.head(torch.cat([self.unfold(half), full], dim=1)))
+
+    def parameter_count(self) -> int:
+        """Return the number of weights."""
+        return sum(parameter.numel() for parameter in self.parameters())

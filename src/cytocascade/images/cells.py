@@ -1,0 +1,322 @@
+"""From annotated images to single cells at a canonical size, with the calibration that leads back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Literal
+
+import numpy as np
+from scipy import ndimage as ndi
+from skimage.measure import regionprops
+
+from cytocascade.errors import CytoCascadeError
+from cytocascade.images.background import (
+    background_noise,
+    background_pixels,
+    estimate_background,
+    unlabelled_foreground,
+)
+from cytocascade.images.features import FEATURE_NAMES, CellTable, measure_cells
+from cytocascade.types import AnnotatedImage, Array, BoolArray, FloatArray
+
+CROP_SIZE = 64
+"""Height and width, in pixels, of the canonical crop that the networks see."""
+
+CROP_MARGIN = 16
+"""Extra pixels on every side of an extracted crop, so that it can be rotated and warped."""
+
+LARGEST_EXTENT = 52
+"""Extent, in canonical pixels, that the largest cells are scaled to; the rest is room for the optical rim."""
+
+MIN_CELLS = 5
+"""Fewest whole cells that can be learned from."""
+
+SMALLEST_AREA = 20
+"""Fewest pixels of a mask that counts as a cell."""
+
+Modality = Literal["fluorescence", "phase"]
+
+
+@dataclass(frozen=True)
+class ImageCalibration:
+    """How the intensities of one image map to those of its cells.
+
+    Attributes
+    ----------
+    name : str
+        Name of the image.
+    background : float
+        Median background level, in the image's units.
+    gain : float
+        Intensity of a typical cell above the background, in the image's units: the median over cells
+        (fluorescence), or twice the standard deviation inside the cells (phase contrast).
+    noise : float
+        Standard deviation of the background noise, in the image's units.
+    """
+
+    name: str
+    background: float
+    gain: float
+    noise: float
+
+
+@dataclass(frozen=True)
+class SingleCells:
+    """Crops of whole cells, all at one physical scale.
+
+    Attributes
+    ----------
+    signal : ndarray, (n, S, S) float32
+        Intensity above the local background, divided by `level`; S = CROP_SIZE + 2 * CROP_MARGIN.
+    distance : ndarray, (n, S, S) float32
+        Signed distance to the cell's outline in canonical pixels, positive inside.
+    known : ndarray, (n, S, S) bool
+        Where `signal` belongs to this cell or to true background: not in other cells or their rims,
+        not outside the frame, not in something that looks like an unlabelled cell.
+    level : ndarray, (n,) float32
+        Mean signal of the cell (fluorescence) or the image's gain (phase), in the image's units.
+    image : ndarray of int, (n,)
+        Which image the cell is from.
+    features : dict of str to ndarray, (n,)
+        `FEATURE_NAMES`, as measured in the full image.
+    crop_spacing : float
+        Micrometres per canonical pixel.
+    modality : {"fluorescence", "phase"}
+        Whether cells add light to the background or replace it.
+    calibration : tuple of ImageCalibration
+        One entry per image.
+    excluded : dict of str to int
+        How many cells were left out, by reason.
+    """
+
+    signal: FloatArray
+    distance: FloatArray
+    known: BoolArray
+    level: FloatArray
+    image: Array
+    features: dict[str, Array]
+    crop_spacing: float
+    modality: Modality
+    calibration: tuple[ImageCalibration, ...]
+    excluded: dict[str, int]
+
+    def __len__(self) -> int:
+        return len(self.signal)
+
+    @property
+    def gain(self) -> FloatArray:
+        """Gain of the image that each cell is from, (n,) float32."""
+        gains = np.asarray([calibration.gain for calibration in self.calibration], dtype=np.float32)
+        return gains[self.image]
+
+    def select(self, index: Array) -> SingleCells:
+        """Return the cells at `index` (integers or booleans)."""
+        per_cell = {f.name: getattr(self, f.name)[index] for f in fields(self)[:5]}
+        return SingleCells(
+            **per_cell,
+            features={name: values[index] for name, values in self.features.items()},
+            crop_spacing=self.crop_spacing,
+            modality=self.modality,
+            calibration=self.calibration,
+            excluded=self.excluded,
+        )
+
+
+def detect_modality(images: Sequence[AnnotatedImage]) -> Modality:
+    """Return whether the cells shine on a darker background or are dark and bright at once."""
+    positive = []
+    for image in images:
+        background = estimate_background(image.image, image.labels, sparse=image.sparse)
+        label = np.unique(image.labels)[1:]
+        above = np.asarray(image.image, dtype=np.float32) - background
+        free = background_pixels(image.image, image.labels, sparse=image.sparse)
+        noise = background_noise(image.image, background, free)
+        if len(label):
+            positive.append(np.atleast_1d(ndi.mean(above, image.labels, label)) > noise)
+    return "fluorescence" if positive and np.concatenate(positive).mean() > 0.7 else "phase"
+
+
+def choose_crop_spacing(images: Sequence[AnnotatedImage]) -> float:
+    """Return the canonical spacing, micrometres per pixel, at which nearly all cells fit into a crop."""
+    extents = []
+    for image in images:
+        for region in regionprops(image.labels):
+            if region.area >= SMALLEST_AREA:
+                extents.append(region.feret_diameter_max * float(np.mean(image.spacing)))
+    if not extents:
+        raise CytoCascadeError("the images hold no labelled cells", hint="Check the masks.")
+    largest = min(float(np.percentile(extents, 99)), 2.5 * float(np.median(extents)))
+    return largest / LARGEST_EXTENT
+
+
+def extract_cells(
+    images: Sequence[AnnotatedImage],
+    *,
+    crop_spacing: float | None = None,
+    modality: Modality | None = None,
+) -> SingleCells:
+    """Cut all whole cells out of 2D images.
+
+    Parameters
+    ----------
+    images : sequence of AnnotatedImage
+        2D images; anisotropic pixels are resampled to square ones.
+    crop_spacing : float, optional
+        Micrometres per canonical pixel; by default chosen by `choose_crop_spacing`.
+    modality : {"fluorescence", "phase"}, optional
+        By default detected.
+
+    Returns
+    -------
+    SingleCells
+
+    Raises
+    ------
+    CytoCascadeError
+        If fewer than `MIN_CELLS` whole cells are left.
+    """
+    crop_spacing = choose_crop_spacing(images) if crop_spacing is None else crop_spacing
+    modality = detect_modality(images) if modality is None else modality
+    excluded = {"cut by the frame": 0, "larger than the crop": 0, "too small": 0, "no signal": 0}
+    parts: list[_Part] = []
+    calibration: list[ImageCalibration] = []
+    for number, image in enumerate(images):
+        part, entry = _extract_from_image(image, number, crop_spacing, modality, excluded)
+        calibration.append(entry)
+        parts.extend(part)
+    if len(parts) < MIN_CELLS:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in excluded.items() if count)
+        raise CytoCascadeError(
+            f"only {len(parts)} usable cells, at least {MIN_CELLS} are needed"
+            + (f" (left out: {reasons})" if reasons else ""),
+            hint="Annotate more whole cells, or add images.",
+        )
+    return SingleCells(
+        signal=np.stack([part.signal for part in parts]),
+        distance=np.stack([part.distance for part in parts]),
+        known=np.stack([part.known for part in parts]),
+        level=np.asarray([part.level for part in parts], dtype=np.float32),
+        image=np.asarray([part.image for part in parts]),
+        features={name: np.asarray([part.features[name] for part in parts]) for name in FEATURE_NAMES},
+        crop_spacing=crop_spacing,
+        modality=modality,
+        calibration=tuple(calibration),
+        excluded=excluded,
+    )
+
+
+@dataclass(frozen=True)
+class _Part:
+    signal: FloatArray
+    distance: FloatArray
+    known: BoolArray
+    level: float
+    image: int
+    features: dict[str, float]
+
+
+def measure_image(image: AnnotatedImage) -> tuple[CellTable, FloatArray, float]:
+    """Return the measurements of all cells, the local background and the noise of a 2D image."""
+    background = estimate_background(image.image, image.labels, sparse=image.sparse)
+    free = background_pixels(image.image, image.labels, sparse=image.sparse)
+    noise = background_noise(image.image, background, free)
+    return measure_cells(image.image, image.labels, image.spacing, background, noise), background, noise
+
+
+def _extract_from_image(
+    image: AnnotatedImage,
+    number: int,
+    crop_spacing: float,
+    modality: Modality,
+    excluded: dict[str, int],
+) -> tuple[list[_Part], ImageCalibration]:
+    table, background, noise = measure_image(image)
+    above = np.asarray(image.image, dtype=np.float32) - background
+    whole = ~table.touches_border
+    if modality == "fluorescence":
+        signals = table.values["signal"][whole if whole.any() else slice(None)]
+        gain = float(np.median(signals)) if len(signals) else 1.0
+    else:
+        gain = 2.0 * float(above[image.labels > 0].std()) if (image.labels > 0).any() else 1.0
+    gain = max(gain, noise, 1e-6)
+    stray = unlabelled_foreground(image.image, image.labels) if image.sparse else None
+    parts = []
+    regions = {region.label: region for region in regionprops(image.labels)}
+    for row, label in enumerate(table.label):
+        region = regions[int(label)]
+        extent = region.feret_diameter_max * float(np.mean(image.spacing)) / crop_spacing
+        level = float(table.values["signal"][row]) if modality == "fluorescence" else gain
+        if table.touches_border[row]:
+            excluded["cut by the frame"] += 1
+        elif region.area < SMALLEST_AREA:
+            excluded["too small"] += 1
+        elif extent > CROP_SIZE - 4:
+            excluded["larger than the crop"] += 1
+        elif level < 0.5 * noise:
+            excluded["no signal"] += 1
+        else:
+            features = {name: float(values[row]) for name, values in table.values.items()}
+            crop = _crop(above, image, int(label), region.bbox, crop_spacing, stray)
+            parts.append(_Part(crop[0] / level, crop[1], crop[2], level, number, features))
+    level_of_background = float(np.median(background))
+    return parts, ImageCalibration(image.name, level_of_background, gain, noise)
+
+
+def _crop(
+    above: FloatArray,
+    image: AnnotatedImage,
+    label: int,
+    box: tuple[int, ...],
+    crop_spacing: float,
+    stray: BoolArray | None,
+) -> tuple[FloatArray, FloatArray, BoolArray]:
+    """Resample signal, signed distance and validity of one cell around the centre of its box."""
+    size = CROP_SIZE + 2 * CROP_MARGIN
+    step = np.asarray([crop_spacing / spacing for spacing in image.spacing])
+    centre = np.asarray([(box[0] + box[2] - 1) / 2, (box[1] + box[3] - 1) / 2])
+    half = np.ceil(step * size / 2).astype(int) + 3
+    low = np.maximum(np.floor(centre).astype(int) - half, 0)
+    high = np.minimum(np.floor(centre).astype(int) + half + 1, above.shape)
+    window = tuple(slice(a, b) for a, b in zip(low, high))
+    labels = image.labels[window]
+    grid = np.meshgrid(*[np.arange(size) - (size - 1) / 2] * 2, indexing="ij")
+    where = np.stack([axis * s + c - a for axis, s, c, a in zip(grid, step, centre, low)])
+    # Averaging over the canonical pixel's footprint keeps noise and detail from folding back.
+    smooth = ndi.gaussian_filter(above[window], [0.45 * max(s - 1.0, 0.0) for s in step])
+    signal = ndi.map_coordinates(smooth, where, order=3, mode="nearest")
+    distance = ndi.map_coordinates(
+        signed_distance(labels == label, image.spacing) / crop_spacing, where, order=1, mode="nearest"
+    )
+    others = (labels > 0) & (labels != label)
+    valid = np.ones(labels.shape, dtype=bool)
+    if others.any():
+        own = ndi.distance_transform_edt(labels != label)
+        foreign = ndi.distance_transform_edt(~others)
+        valid = (foreign > 3) | (own + 1 < foreign)
+        valid &= ~others
+    if stray is not None:
+        valid &= ~stray[window]
+    known = ndi.map_coordinates(valid.astype(np.float32), where, order=1, mode="constant", cval=0.0) > 0.99
+    return signal.astype(np.float32), distance.astype(np.float32), known
+
+
+def signed_distance(mask: BoolArray, spacing: tuple[float, ...]) -> FloatArray:
+    """Return the signed distance of every pixel centre to the mask's outline, positive inside.
+
+    Parameters
+    ----------
+    mask : ndarray of bool
+        Any number of axes.
+    spacing : tuple of float
+        Micrometres per pixel along each axis.
+
+    Returns
+    -------
+    ndarray of float32
+        Micrometres.
+    """
+    inside = ndi.distance_transform_edt(mask, sampling=spacing)
+    outside = ndi.distance_transform_edt(~mask, sampling=spacing)
+    half = 0.5 * float(np.mean(spacing))
+    return np.where(mask, inside - half, half - outside).astype(np.float32)

@@ -1,0 +1,60 @@
+"""The few numbers that a cell is drawn by: size, shape, brightness and contrast."""
+
+from __future__ import annotations
+
+import numpy as np
+from skimage.measure import label, regionprops
+
+from cytocascade.images.cells import CROP_SIZE, CROP_MARGIN, SingleCells
+from cytocascade.types import Array, BoolArray, FloatArray
+
+SHAPE_NAMES = ("log_area", "eccentricity", "log_concavity")
+"""What a mask is conditioned on; each is roughly centred and of unit scale over nuclei."""
+
+TEXTURE_NAMES = ("brightness", "contrast")
+"""What a texture is conditioned on."""
+
+DESCRIPTOR_NAMES = SHAPE_NAMES + TEXTURE_NAMES
+
+
+def describe_shape(mask: BoolArray) -> FloatArray:
+    """Return `SHAPE_NAMES` of one canonical mask, (3,) float32.
+
+    ``log_area`` is the logarithm of the area over 800 canonical pixels, twice; ``eccentricity`` is
+    (e - 0.7) / 0.2; ``log_concavity`` is the logarithm of 1 - solidity, centred at 0.035.
+    """
+    region = max(regionprops(label(mask).astype(np.int32)), key=lambda r: r.area)
+    return np.asarray(
+        [
+            2.0 * np.log(region.area / 800.0),
+            (region.eccentricity - 0.7) / 0.2,
+            np.log((1.005 - region.solidity) / 0.04),
+        ],
+        dtype=np.float32,
+    )
+
+
+def canonical_area(log_area: Array) -> Array:
+    """Return the area in canonical pixels for the descriptor ``log_area``."""
+    return np.asarray(800.0 * np.exp(np.asarray(log_area) / 2.0))
+
+
+def describe_cells(cells: SingleCells) -> FloatArray:
+    """Return `DESCRIPTOR_NAMES` of every cell, (n, 5) float32.
+
+    In fluorescence ``brightness`` is the logarithm of the cell's mean signal over the image's gain, and
+    ``contrast`` that of its coefficient of variation over 0.3. In phase contrast they are the mean and
+    the logarithm of the standard deviation of the signal in the mask, in units of the image's gain.
+    """
+    inner = slice(CROP_MARGIN, CROP_MARGIN + CROP_SIZE)
+    rows = []
+    for number in range(len(cells)):
+        mask = cells.distance[number, inner, inner] > 0
+        values = cells.signal[number, inner, inner][mask]
+        if cells.modality == "fluorescence":
+            brightness = np.log(max(float(cells.level[number] / cells.gain[number]), 1e-2))
+            contrast = np.log(max(float(values.std()) / max(float(values.mean()), 0.1), 0.02) / 0.3)
+        else:
+            brightness, contrast = float(values.mean()), np.log(max(float(values.std()), 0.02) / 0.5)
+        rows.append([*describe_shape(mask), brightness, contrast])
+    return np.asarray(rows, dtype=np.float32)

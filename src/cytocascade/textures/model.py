@@ -1,0 +1,168 @@
+"""Texture: diffusion of a cell's light, conditioned on its mask, brightness and contrast."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cytocascade.diffusion.denoiser import Denoiser, DenoiserConfig
+from cytocascade.diffusion.sampling import Condition, sample, starting_noise
+from cytocascade.diffusion.training import Batch
+from cytocascade.images.augment import apply_warp, draw_warp
+from cytocascade.images.cells import CROP_SIZE, Modality, SingleCells
+from cytocascade.images.descriptors import TEXTURE_NAMES
+from cytocascade.seeding import torch_generator
+from cytocascade.types import FloatArray
+
+TEXTURE_DENOISER = DenoiserConfig(
+    size=CROP_SIZE,
+    condition_channels=1,
+    scalars=len(TEXTURE_NAMES),
+    widths=(32, 64, 128, 192),
+    stem_width=16,
+    layers=1,
+)
+"""Shape of the texture network."""
+
+TEXTURE_STEPS = 14
+"""Network evaluations per texture."""
+
+RIM = 7.9
+"""Distance outside the outline, in canonical pixels, up to which a texture is learned and kept."""
+
+_MASK_SCALE = 8.0
+_OFFSET, _SCALE = 0.5, 1.5
+_LIMITS = {"fluorescence": (-1.5, 4.5), "phase": (-3.0, 3.5)}
+
+
+def condition_image(distance: Tensor) -> Tensor:
+    """Return the mask as the texture network sees it: signed distance over 8 pixels, in [-1, 1]."""
+    return (distance / _MASK_SCALE).clamp(-1, 1)
+
+
+def to_network(signal: Tensor, modality: Modality) -> Tensor:
+    """Map relative signal (1 = the cell's mean) to the network's range."""
+    low, high = _LIMITS[modality]
+    centre = _OFFSET if modality == "fluorescence" else 0.0
+    return (signal.clamp(low, high) - centre) * _SCALE
+
+
+def from_network(values: Tensor, modality: Modality) -> Tensor:
+    """Invert `to_network`."""
+    low, high = _LIMITS[modality]
+    centre = _OFFSET if modality == "fluorescence" else 0.0
+    return (values / _SCALE + centre).clamp(low, high)
+
+
+def texture_batches(
+    cells: SingleCells,
+    texture: FloatArray,
+    styles: Sequence[int] | None,
+    *,
+    batch: int,
+    steps: int,
+    seed: int,
+    pick: FloatArray | None = None,
+) -> Callable[[int], Batch]:
+    """Return the training batches of the texture model as a function of the step.
+
+    The last quarter of the steps moves cells by exact symmetries only, so that noise and fine
+    grain are learned as they are; before it, free rotation and bending keep cells from being memorised.
+
+    Parameters
+    ----------
+    cells : SingleCells
+        Real cells.
+    texture : ndarray, (n, 2) float32
+        Their `TEXTURE_NAMES`.
+    styles : sequence of int, optional
+        Data-set index of every cell.
+    batch, steps : int
+        Cells per batch and number of steps.
+    seed : int
+        Seed of choice and deformation.
+    pick : ndarray, (n,), optional
+        Chance of every cell to be picked, up to a factor.
+    """
+    known = cells.known | (cells.distance > 0)
+    signal = torch.as_tensor(np.where(known, cells.signal, 0.0).astype(np.float32))[:, None]
+    others = torch.as_tensor(np.stack([cells.distance, known.astype(np.float32)], axis=1))
+    scalars = torch.as_tensor(texture)
+    style = torch.zeros(len(cells), dtype=torch.long) if styles is None else torch.as_tensor(list(styles))
+    weights = torch.ones(len(cells)) if pick is None else torch.as_tensor(pick, dtype=torch.float32)
+
+    def batch_at(step: int) -> Batch:
+        generator = torch_generator(seed, "textures", step)
+        chosen = torch.multinomial(weights, batch, replacement=True, generator=generator)
+        exact = 1.0 if step >= 0.75 * steps else 0.4
+        warp = draw_warp(batch, generator, exact=exact)
+        moved = apply_warp(signal[chosen], warp, CROP_SIZE, mode="bicubic")
+        distance, valid = apply_warp(others[chosen], warp, CROP_SIZE).split(1, dim=1)
+        target = to_network(moved, cells.modality)
+        # Near the outline every pixel counts; far from it only a little, where it must be dark.
+        weight = (valid > 0.99).float() * torch.where(distance > -RIM, 1.0, 0.1)
+        condition = condition_image(distance * warp.zoom[:, None, None, None])
+        return Batch(target, weight, Condition(condition, scalars[chosen], style[chosen]))
+
+    return batch_at
+
+
+def sample_textures(
+    model: Denoiser,
+    distance: FloatArray,
+    texture: FloatArray,
+    seeds: Sequence[int],
+    *,
+    modality: Modality,
+    style: int = 0,
+    steps: int = TEXTURE_STEPS,
+    guidance: float = 1.0,
+    workers: int = 1,
+) -> FloatArray:
+    """Paint light into masks.
+
+    Parameters
+    ----------
+    model : Denoiser
+        Trained texture model.
+    distance : ndarray, (n, 64, 64) float32
+        Signed distances of the masks in canonical pixels.
+    texture : ndarray, (n, 2) float32
+        Wished `TEXTURE_NAMES`.
+    seeds : sequence of int
+        One seed per cell.
+    modality : {"fluorescence", "phase"}
+        What the model was trained on.
+    style, steps, guidance, workers
+        See `cytocascade.diffusion.sampling.sample`.
+
+    Returns
+    -------
+    ndarray, (n, 64, 64) float32
+        Relative signal: in fluorescence its mean inside the mask is exactly 1. It fades to zero at `RIM`
+        canonical pixels outside the outline.
+    """
+    outline = torch.as_tensor(distance, dtype=torch.float32)[:, None]
+    condition = Condition(
+        condition_image(outline),
+        torch.as_tensor(texture, dtype=torch.float32),
+        torch.full((len(distance),), style, dtype=torch.long),
+    )
+    noise = starting_noise(model, seeds)
+    values = sample(model, noise, condition, steps=steps, guidance=guidance, workers=workers)
+    signal = from_network(values, modality)[:, 0].numpy()
+    if modality == "fluorescence":
+        inside = distance > 0
+        mean = (signal * inside).sum(axis=(1, 2)) / np.maximum(inside.sum(axis=(1, 2)), 1)
+        signal = signal / np.clip(mean, 0.2, 5.0)[:, None, None]
+    return np.asarray(signal * fade(distance), dtype=np.float32)
+
+
+def fade(distance: FloatArray) -> FloatArray:
+    """Return a weight that is 1 in and near the mask and falls smoothly to 0 at `RIM` outside it."""
+    # Truncated distances stop at -8 pixels: the fade must end before them.
+    t = np.clip((distance + RIM) / 3.0, 0.0, 1.0)
+    return np.asarray(t * t * (3 - 2 * t), dtype=np.float32)
