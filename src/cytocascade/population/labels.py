@@ -1,0 +1,63 @@
+"""Painting placed cells into a label image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from cytocascade.population.placement import PlacedCell
+from cytocascade.types import Array, BoolArray, label_dtype
+
+
+def visible_part(
+    cell: PlacedCell, mask: BoolArray, shape: tuple[int, ...]
+) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """Return the box of the field that `mask` covers, and the part of the mask that lies in it.
+
+    Both are empty (zero-sized) where the cell lies outside the frame.
+    """
+    field, part = [], []
+    for start, size, side in zip(cell.corner, mask.shape, shape):
+        low = min(max(start, 0), side)
+        high = max(min(start + size, side), low)
+        field.append(slice(low, high))
+        part.append(slice(low - start, high - start))
+    return tuple(field), tuple(part)
+
+
+def paint_labels(
+    placed: Sequence[PlacedCell], masks: Sequence[BoolArray], shape: tuple[int, ...]
+) -> tuple[Array, dict[int, PlacedCell]]:
+    """Paint the instance labels of a field.
+
+    Where cells overlap, the one placed earlier is on top (and keeps the pixels). A cell of which nothing is
+    visible gets no label, so labels are 1..n without gaps.
+
+    Parameters
+    ----------
+    placed : sequence of PlacedCell
+        In the order of placing.
+    masks : sequence of ndarray of bool
+        The masks that `PlacedCell.index` refers to.
+    shape : tuple of int
+        Pixels of the field along each axis.
+
+    Returns
+    -------
+    labels : ndarray of uint16 or uint32
+        0 is background.
+    cells : dict of int to PlacedCell
+        The cell of each label.
+    """
+    labels = np.zeros(shape, dtype=label_dtype(len(placed)))
+    cells: dict[int, PlacedCell] = {}
+    for cell in placed:
+        mask = masks[cell.index]
+        field, part = visible_part(cell, mask, shape)
+        window = labels[field]
+        seen = mask[part] & (window == 0)
+        if seen.any():
+            cells[len(cells) + 1] = cell
+            window[seen] = len(cells)
+    return labels, cells
