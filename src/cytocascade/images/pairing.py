@@ -67,6 +67,8 @@ def listed(files: Sequence[Path], limit: int = 3) -> str:
 def pair_folders(images: Path, masks: Path, *, sparse: bool, layout: str) -> FoundPairs:
     """Pair the files of two folders by equal names, or a name and a suffix of `MASK_SUFFIXES`.
 
+    ``x_img.tif`` goes with ``x_masks.tif`` too.
+
     Raises
     ------
     CytoCascadeError
@@ -77,8 +79,7 @@ def pair_folders(images: Path, masks: Path, *, sparse: bool, layout: str) -> Fou
     mask_of = _by_stem(masks, image_files(masks))
     pairs, used = [], set()
     for name, image in image_of.items():
-        candidates = [name, *(name + suffix for suffix in MASK_SUFFIXES)]
-        found = next((candidate for candidate in candidates if candidate in mask_of), None)
+        found = next((wanted for wanted in [name, *_mask_names(name)] if wanted in mask_of), None)
         if found is not None:
             used.add(found)
             pairs.append(Pair(image, mask_of[found], name))
@@ -110,8 +111,7 @@ def pair_beside(folder: Path, *, sparse: bool) -> FoundPairs:
     image_of = _by_stem(folder, images)
     pairs, used = [], set()
     for name, image in image_of.items():
-        bases = [name, name.removesuffix("_img")]
-        wanted = [base + suffix for suffix in MASK_SUFFIXES for base in bases]
+        wanted = _mask_names(name)
         found = [mask for want in wanted for mask in masks if stem(mask) == want]
         if found:
             used.update(found)
@@ -137,6 +137,11 @@ def split_beside(files: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     masks = [file for file in files if stem(file).lower().endswith(MASK_SUFFIXES)]
     images = [file for file in files if not stem(file).lower().endswith(MASK_SUFFIXES + _CELLPOSE_EXTRAS)]
     return images, masks
+
+
+def _mask_names(name: str) -> list[str]:
+    """Return the names of masks that go with the image `name`, best first."""
+    return [base + suffix for suffix in MASK_SUFFIXES for base in (name, name.removesuffix("_img"))]
 
 
 def _png(file: Path) -> bool:

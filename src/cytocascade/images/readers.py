@@ -118,13 +118,14 @@ def _load(path: Path, *, palette_indices: bool = False) -> tuple[Array, str, tup
 
 
 def _load_png(path: Path, palette_indices: bool) -> Array:
-    with Image.open(path, formats=["PNG"]) as image:
-        indexed = image.mode == "P"
-        if image.mode == "1" or (indexed and palette_indices):
+    data = path.read_bytes()
+    depth, colours = data[24:25], data[25:26]  # of the header
+    if palette_indices and colours == b"\3":
+        with Image.open(path, formats=["PNG"]) as image:
             return np.asarray(image)
-    # Pillow would cut 16-bit colours to 8 bit.
-    pixels = np.asarray(imagecodecs.png_decode(path.read_bytes()))
-    return pixels[..., 0] if pixels.ndim == 3 and pixels.shape[-1] == 1 else pixels
+    # Pillow would cut 16-bit colours to 8 bit and refuse very large images.
+    pixels = np.asarray(imagecodecs.png_decode(data))
+    return pixels != 0 if (depth, colours) == (b"\1", b"\0") else pixels
 
 
 def _load_tiff(path: Path) -> tuple[Array, str, tuple[float, ...] | None]:

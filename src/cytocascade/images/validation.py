@@ -88,7 +88,7 @@ def check_instances(labels: Array, path: Path) -> None:
         f"the mask is binary: its only label is {int(highest)}, {seen}, so cells cannot be told apart",
         path=path,
         hint="Pass --label-components to take every connected region for one cell; cells that touch will "
-        "then be merged, so separate them first (for example by a watershed in Fiji), or save instance labels.",
+        "then be merged, so separate them first (by a watershed in Fiji, say), or save instance labels.",
     )
 
 
