@@ -1,8 +1,9 @@
 """Population: where the cells of a field go, learned from real label images."""
 
 from cytocascade.population.labels import paint_labels, visible_part
+from cytocascade.population.params import PlacementParams, PopulationOverrides
 from cytocascade.population.placement import PlacedCell, Placement, place_cells
-from cytocascade.population.plan import PlacementParams, PopulationOverrides, draw_placement
+from cytocascade.population.plan import draw_placement
 from cytocascade.population.statistics import ImageArrangement, PopulationStatistics, fit_population
 
 __all__ = [

@@ -127,19 +127,19 @@ class CandidateSearch:
         cells = np.stack(np.unravel_index(chosen, distance.shape), axis=1) + first
         centre = cells * block + self.generator.integers(0, block, size=cells.shape)
         corner = np.clip(centre, low, high) - shape.centre
-        return corner[self.allowed(corner, shape, cut)]
+        return np.asarray(corner[self.allowed(corner, shape, cut)])
 
     def _near(self, distance: Array, shape: CellShape, gap: float | None) -> BoolArray:
         """Return the blocks whose distance can give the gap; if none can, the free ones that come nearest."""
         free = distance >= max(shape.inner - self.slack, 0.0)
         if gap is None:
-            return np.asarray(free)
+            return np.asarray(free, dtype=bool)
         low = min(gap + shape.inner - self.slack, 0.9 * self.field.far)
         wanted = free & (distance >= low)
         if gap + shape.outer + self.slack < self.field.far:
             wanted &= distance <= gap + shape.outer + self.slack
         if wanted.any() or not free.any():
-            return np.asarray(wanted)
+            return np.asarray(wanted, dtype=bool)
         miss = np.where(free, np.abs(distance - gap - shape.outer), np.inf)
         return np.asarray(miss <= miss.min() + self.slack, dtype=bool)
 

@@ -3,98 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
 
 from cytocascade.errors import CytoCascadeError
+from cytocascade.population.params import PlacementParams, PopulationOverrides
 from cytocascade.population.statistics import PopulationStatistics, even_cut_fraction
 from cytocascade.seeding import derive_seed, numpy_generator
 from cytocascade.types import Array
 
 _FAR = 1e6
-
-
-class PopulationOverrides(BaseModel):
-    """What the user wants otherwise than in the real images; None keeps what was fitted."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    count: int | tuple[int, int] | None = None
-    """Cells per field: a number, or a range (both ends included) to draw from."""
-    p_cluster: float | None = Field(default=None, ge=0, le=1)
-    """Fraction of cells with a neighbour closer than the cluster gap."""
-    touching_rate: float | None = Field(default=None, ge=0, le=1)
-    """Fraction of cells that touch another."""
-    overlap_rate: float | None = Field(default=None, ge=0, le=1)
-    """Fraction of the clustered cells that slide under another."""
-    max_overlap: float = Field(default=0.3, gt=0, lt=1)
-    """Largest part of an overlapping cell that may be hidden."""
-
-
-@dataclass(frozen=True)
-class PlacementParams:
-    """The drawn arrangement of one field. The lists have one entry per cell, in the order of placing.
-
-    Attributes
-    ----------
-    count : int
-        Cells to place.
-    seed : int
-        Seed of the candidate positions.
-    spacing : tuple of float
-        Micrometres per pixel along each axis.
-    cluster_gap : float
-        Gap in micrometres below which cells count as clustered.
-    median_diameter : float
-        Median cell diameter in micrometres.
-    smallest_cut : float
-        Smallest part of a cell that the frame may leave visible.
-    size_rank : list of float
-        Rank in (0, 1) of the size of the cell to place here; 1 is the largest.
-    cut : list of bool
-        Whether the frame cuts the cell.
-    gap : list of (float or None)
-        Gap to the nearest cell placed before, in micrometres; None: anywhere at least `apart` away.
-    distance : list of (float or None)
-        Wanted distance of the centroid to the nearest one placed before, in micrometres; among the positions
-        with the right gap, it decides. None: no wish.
-    apart : list of float
-        Smallest gap allowed to every cell outside the own group, in micrometres.
-    group : list of int
-        Cells of one group stay together: a cell whose group was started before goes beside one of it.
-        -1: no group, `gap` counts to any cell.
-    hidden : list of float
-        Part of the cell to slide under another, 0 for no overlap.
-    max_overlap : float
-        Largest part of an overlapping cell that may be hidden.
-    """
-
-    count: int
-    seed: int
-    spacing: tuple[float, ...]
-    cluster_gap: float
-    median_diameter: float
-    smallest_cut: float
-    size_rank: list[float]
-    cut: list[bool]
-    gap: list[float | None]
-    distance: list[float | None]
-    apart: list[float]
-    group: list[int]
-    hidden: list[float]
-    max_overlap: float
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the params as JSON values."""
-        return {**asdict(self), "spacing": list(self.spacing)}
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> PlacementParams:
-        """Return the params that `to_json` wrote."""
-        return cls(**{**value, "spacing": tuple(value["spacing"])})
 
 
 def draw_placement(
@@ -226,7 +144,7 @@ def _cut_probability(statistics: PopulationStatistics, frame: tuple[float, ...])
 def _sequential(
     statistics: PopulationStatistics, area: float, size_rank: Array, generator: np.random.Generator
 ) -> tuple[Array, Array]:
-    """Draw each cell's gap and centroid distance from real ones at similar density, visited fraction, size."""
+    """Draw each cell's gap and centroid distance from real ones of similar density, size and turn."""
     count = len(size_rank)
     images = [image for image in statistics.images if image.gap]
     log_density = math.log(max(count, 1) / area)
