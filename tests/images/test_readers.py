@@ -144,35 +144,6 @@ def test_missing_file_and_unknown_type_are_named(tmp_path: Path) -> None:
         read_image(tmp_path / "a.jpg")
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {},
-        {"metadata": None},
-        {"compression": "zlib"},
-        {"compression": "zlib", "tile": (16, 16)},
-        {"metadata": None, "bigtiff": True, "byteorder": ">"},
-        {"imagej": True, "metadata": {"axes": "ZYX"}},
-        {"ome": True, "metadata": {"axes": "ZYX"}},
-    ],
-)
-def test_truncated_tiff_is_never_read_as_something_else(tmp_path: Path, options: dict[str, object]) -> None:
-    stack = np.random.default_rng(1).integers(0, 60000, (4, 16, 17), dtype=np.uint16)
-    data = save(tmp_path / "whole.tif", stack, **options).read_bytes()
-    np.testing.assert_array_equal(read_image(tmp_path / "whole.tif")[0], stack)
-    refused = []
-    for length in range(0, len(data), 61):
-        (tmp_path / "cut.tif").write_bytes(data[:length])
-        try:
-            image, _ = read_image(tmp_path / "cut.tif")
-        except CytoCascadeError as error:
-            refused.append(str(error))
-        else:
-            np.testing.assert_array_equal(image, stack)  # only bytes after the pixels were cut
-    assert len(refused) > 10
-    assert all("cut.tif: " in message for message in refused)
-
-
 def test_truncated_png_is_named_in_the_error(tmp_path: Path) -> None:
     data = imagecodecs.png_encode(grey())
     for length in (1, 20, len(data) // 2, len(data) - 20):
