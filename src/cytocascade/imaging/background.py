@@ -1,0 +1,111 @@
+"""Drawing and rendering the background of a synthetic image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from cytocascade.imaging.illumination import render_haze, render_illumination
+from cytocascade.imaging.statistics import ImagingStatistics
+from cytocascade.imaging.texture import compensated_correlation, map_scores, sample_texture
+from cytocascade.seeding import derive_seed, numpy_generator
+from cytocascade.types import Array, FloatArray
+
+_SMOOTHING = 0.35
+
+
+def draw_background(statistics: ImagingStatistics, seed: int, *keys: str | int) -> dict[str, Any]:
+    """Draw everything random about the background of one image.
+
+    Level, gain and strength of the texture belong together in real images (exposure, staining), so they are
+    drawn jointly: a smoothed bootstrap from the records of the real images that keeps mean and variance.
+
+    Parameters
+    ----------
+    statistics : ImagingStatistics
+    seed : int
+        Seed of the data set.
+    *keys : str or int
+        Name of the draw, for example ``("sample", 12)``.
+
+    Returns
+    -------
+    dict
+        JSON values: ``record`` (index of the real image that was drawn), ``level``, ``gain`` (image units),
+        ``texture`` (standard deviation), ``illumination`` (coefficients, image units), ``haze_widths``
+        (pixels), ``haze_strengths`` and ``field_seed``.
+    """
+    generator = numpy_generator(seed, *keys, "background")
+    records = statistics.records
+    index = int(generator.integers(len(records)))
+    table = np.array([[record.level, record.gain, record.texture] for record in records])
+    level, gain, texture = _smoothed(table, index, generator.standard_normal(3))
+    gain = _same_sign(gain, table[:, 1])
+    texture = float(np.clip(texture, 0.5 * table[:, 2].min(), 1.5 * table[:, 2].max()))
+    model = statistics.illumination
+    unit = {"absolute": 1.0, "level": level, "gain": abs(gain)}[model.unit]
+    values, vectors = np.linalg.eigh(np.asarray(model.covariance))
+    scores = np.clip(generator.standard_normal(len(values)), -2, 2)
+    relative = np.asarray(model.mean) + vectors @ (np.sqrt(np.maximum(values, 0)) * scores)
+    return {
+        "record": index,
+        "level": level,
+        "gain": gain,
+        "texture": texture,
+        "illumination": [float(value) for value in unit * relative],
+        "haze_widths": list(statistics.haze_widths),
+        "haze_strengths": list(records[index].haze),
+        "field_seed": derive_seed(seed, *keys, "background", "field"),
+    }
+
+
+def _smoothed(table: Array, index: int, scores: Array) -> Sequence[float]:
+    mean, deviation = table.mean(axis=0), table.std(axis=0)
+    drawn = mean + (table[index] - mean + _SMOOTHING * deviation * scores) / np.sqrt(1 + _SMOOTHING**2)
+    return [float(value) for value in drawn]
+
+
+def _same_sign(gain: float, gains: Array) -> float:
+    # A gain scales the cells: it must not vanish or turn them dark where no real image did.
+    if gains.min() > 0:
+        return max(gain, 0.5 * float(gains.min()))
+    return min(gain, 0.5 * float(gains.max())) if gains.max() < 0 else gain
+
+
+def render_background(
+    params: dict[str, Any],
+    statistics: ImagingStatistics,
+    shape: Sequence[int],
+    cell_signal: FloatArray | None = None,
+) -> FloatArray:
+    """Render the background of an image, without camera noise.
+
+    Parameters
+    ----------
+    params : dict
+        From `draw_background`.
+    statistics : ImagingStatistics
+    shape : sequence of int
+        Shape of the image; the illumination spans the frame, texture and haze keep their size in pixels.
+    cell_signal : ndarray of float32, `shape`, optional
+        Clean light of the cells above the background; it adds haze. Without cells there is none.
+
+    Returns
+    -------
+    ndarray of float32, `shape`
+        Level, illumination, haze and texture, in the image's units.
+    """
+    image = render_illumination(params["illumination"], shape) + np.float32(params["level"])
+    if cell_signal is not None:
+        image += render_haze(cell_signal, params["haze_widths"], params["haze_strengths"])
+    if params["texture"] > 0 and statistics.texture_autocorrelation:
+        quantiles = statistics.texture_quantiles
+        target = np.asarray(statistics.texture_autocorrelation)
+        generator = numpy_generator(int(params["field_seed"]), "texture")
+        field = sample_texture(generator, compensated_correlation(target, quantiles).tolist(), shape)
+        image += np.float32(params["texture"]) * map_scores(field, quantiles)
+    if statistics.output.low is not None:
+        np.maximum(image, np.float32(statistics.output.low), out=image)
+    return np.asarray(image, dtype=np.float32)

@@ -1,0 +1,265 @@
+"""Everything about the images that is not the cells: background, noise, and file format."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+from scipy import ndimage as ndi
+
+from cytocascade.errors import CytoCascadeError
+from cytocascade.images.background import background_noise, background_pixels, estimate_background
+from cytocascade.imaging.illumination import LargeScale, fit_large_scale, render_haze, render_illumination
+from cytocascade.imaging.noise import NoiseModel, NoiseTable, fit_gain, kernel_rows, noise_by_intensity, pooled
+from cytocascade.imaging.output import OutputFormat, fit_output, level_width
+from cytocascade.imaging.texture import (
+    MAX_LAG,
+    masked_autocovariance,
+    normal_quantiles,
+    smooth_inside,
+    split_autocovariance,
+    standardise_quantiles,
+)
+from cytocascade.types import AnnotatedImage, Array, BoolArray, FloatArray
+
+HAZE_WIDTHS = (1.0, 3.0, 8.0)
+"""Widths of the haze in radii of the median cell."""
+_LOCAL = 4.0
+_SPECK = 1.5
+
+
+class ImageRecord(BaseModel):
+    """What one real image measured; drawn images are smoothed draws from these records."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    level: float
+    """Background without illumination and haze, in image units."""
+    gain: float
+    """Median over the cells of their mean signal above the local background (negative: dark cells)."""
+    noise: float
+    """Standard deviation of the noise at the background."""
+    texture: float
+    """Standard deviation of the background texture."""
+    illumination: list[float]
+    """Legendre coefficients of the illumination, in image units."""
+    haze: list[float]
+    """Scattered light per blurred cell signal, one per haze width."""
+
+
+class Illumination(BaseModel):
+    """Distribution of the illumination surface over images."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    unit: Literal["absolute", "level", "gain"]
+    """What the coefficients are relative to: whichever varied least over the images."""
+    mean: list[float]
+    """Mean coefficients, in the order of `illumination.illumination_terms`."""
+    covariance: list[list[float]]
+    """Covariance of the coefficients, shrunk towards its diagonal."""
+
+
+class ImagingStatistics(BaseModel):
+    """Background and camera of a set of images."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    ndim: int
+    """Number of image axes."""
+    records: list[ImageRecord]
+    """One per fitted image."""
+    illumination: Illumination
+    """Large-scale surface."""
+    haze_widths: list[float]
+    """Standard deviations of the haze, in pixels."""
+    texture_autocorrelation: list[float]
+    """Radial autocorrelation of the background texture at lags 0, 1, ... pixels; empty if there is none."""
+    texture_quantiles: list[float]
+    """Standardised marginal distribution of the texture at the normal scores `texture.SCORES`."""
+    noise: NoiseModel
+    """Noise of the camera."""
+    output: OutputFormat
+    """File format of the images."""
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    image: Array
+    labels: Array
+    free: BoolArray
+    signal: FloatArray
+    gain: float
+    noise: float
+    radius: float
+
+
+def _prepare(source: AnnotatedImage) -> _Prepared:
+    image, labels = source.image, source.labels
+    if image.shape != labels.shape or image.ndim < 2:
+        raise CytoCascadeError(
+            f"image {image.shape} and labels {labels.shape} differ in shape", path=source.name,
+            hint="Give images and masks of the same size.",
+        )
+    if not np.isfinite(image).all():
+        raise CytoCascadeError("the image holds NaN or infinite values", path=source.name, hint="Repair the file.")
+    # Faint cells are often left out of the masks, so the background is always cleared of what looks like one.
+    background = estimate_background(image, labels, sparse=True)
+    free = background_pixels(image, labels, sparse=True)
+    if not free.any():
+        free = background_pixels(image, labels)
+    above = np.asarray(image, dtype=np.float32) - background
+    ids = np.flatnonzero(np.bincount(labels.ravel()))[1:] if (labels > 0).any() else np.zeros(0, dtype=int)
+    ids = ids[ids > 0]
+    areas = np.bincount(labels.ravel())[ids]
+    means = np.atleast_1d(ndi.mean(above, labels, ids)) if len(ids) else np.zeros(1)
+    size = float(np.median(areas)) if len(ids) else 400.0
+    radius = (size / np.pi) ** 0.5 if image.ndim == 2 else (0.75 * size / np.pi) ** (1 / 3)
+    return _Prepared(
+        image=image, labels=labels, free=free, signal=np.where(labels > 0, above, np.float32(0)),
+        gain=float(np.median(means)), noise=background_noise(image, background, free), radius=radius,
+    )
+
+
+def _quiet_background(residual: Array, free: BoolArray) -> BoolArray:
+    """Return the background away from cell rims and without specks of debris."""
+    inner = ndi.binary_erosion(free, iterations=4, border_value=1)
+    quiet = inner if inner.sum() > 0.3 * free.sum() else free
+    fine, _ = smooth_inside(residual, quiet, _SPECK)
+    coarse, _ = smooth_inside(residual, quiet, _LOCAL)
+    difference = np.abs(fine - coarse)
+    spread = 1.4826 * float(np.median(difference[quiet]))
+    centre = float(np.median(coarse[quiet]))
+    wide = 1.4826 * float(np.median(np.abs(coarse[quiet] - centre)))
+    specks = quiet & (difference > 7 * spread) & (spread > 0)
+    specks |= quiet & (np.abs(coarse - centre) > 8 * wide) & (wide > 0)
+    kept = quiet & ~ndi.binary_dilation(specks, iterations=3)
+    return kept if kept.sum() > 0.5 * quiet.sum() else quiet
+
+
+def _pool_illumination(fits: Sequence[LargeScale], levels: Array, gains: Array) -> Illumination:
+    coefficients = np.stack([fit.coefficients for fit in fits])
+    units: dict[Literal["absolute", "level", "gain"], Array] = {"absolute": np.ones(len(fits))}
+    if levels.min() > 0:
+        units["level"] = levels
+    if gains.min() > 0 or gains.max() < 0:
+        units["gain"] = np.abs(gains)
+    count, size = coefficients.shape
+
+    def spread(unit: Literal["absolute", "level", "gain"]) -> float:
+        relative = coefficients / units[unit][:, None]
+        return float(relative.var(axis=0).sum() / max((relative**2).mean(axis=0).sum(), 1e-30))
+
+    # The absolute unit wins ties: a camera's offset is part of the level.
+    best = min(units, key=lambda unit: spread(unit) * (1.0 if unit == "absolute" else 1.1))
+    relative = coefficients / units[best][:, None]
+    covariance = np.cov(relative, rowvar=False) if count > 1 else np.zeros((size, size))
+    shrink = size / (size + count - 1)
+    covariance = (1 - shrink) * covariance + shrink * np.diag(np.diag(covariance))
+    return Illumination(unit=best, mean=relative.mean(axis=0).tolist(), covariance=covariance.tolist())
+
+
+def fit_imaging(images: Sequence[AnnotatedImage]) -> ImagingStatistics:
+    """Estimate background, noise and format from annotated images.
+
+    Parameters
+    ----------
+    images : sequence of AnnotatedImage
+        At least one; all of one dtype and number of axes. Sizes may differ.
+
+    Returns
+    -------
+    ImagingStatistics
+
+    Raises
+    ------
+    CytoCascadeError
+        No image, mixed dtypes or axes, NaN, or shapes of image and labels that differ.
+    """
+    if not images:
+        raise CytoCascadeError("no image to learn the background from", hint="Give at least one annotated image.")
+    kinds = {(source.image.dtype.name, source.image.ndim) for source in images}
+    if len(kinds) > 1:
+        raise CytoCascadeError(
+            f"the images differ in type: {sorted(kinds)} (dtype, axes)", hint="Convert them to one dtype first."
+        )
+    prepared = [_prepare(source) for source in images]
+    output = fit_output([source.image for source in images])
+    widths = [factor * float(np.median([p.radius for p in prepared])) for factor in HAZE_WIDTHS]
+    fits = [fit_large_scale(p.image, p.free, p.signal, widths) for p in prepared]
+    return _fit_small_scale(prepared, fits, widths, output)
+
+
+def _fit_small_scale(
+    prepared: Sequence[_Prepared], fits: Sequence[LargeScale], widths: list[float], output: OutputFormat
+) -> ImagingStatistics:
+    table = NoiseTable()
+    reach = max(1, min(MAX_LAG, *(n // 3 for p in prepared for n in p.image.shape[-2:])))
+    products: list[Array] = []
+    pairs: list[Array] = []
+    marginals: list[Array] = []
+    levels: list[float] = []
+    for p, fit in zip(prepared, fits, strict=True):
+        surface = render_illumination(fit.coefficients.tolist(), p.image.shape) + np.float32(fit.constant)
+        surface += render_haze(p.signal, widths, fit.haze.tolist())
+        residual = np.asarray(p.image, dtype=np.float32) - surface
+        quiet = _quiet_background(residual, p.free)
+        bias = float(residual[quiet].mean())
+        residual -= np.float32(bias)
+        levels.append(fit.constant + bias)
+        local, covered = smooth_inside(residual, quiet, _LOCAL)
+        table.add(p.image, surface + np.float32(bias) + local, quiet & (covered > 0.5))
+        marginals.append(local[quiet & (covered > 0.5)][::7])
+        summed, counted = masked_autocovariance(residual, quiet, reach)
+        products.append(summed)
+        pairs.append(counted)
+    splits = [split_autocovariance(a, b) for a, b in zip(products, pairs, strict=True)]
+    texture, noise = split_autocovariance(np.sum(products, axis=0), np.sum(pairs, axis=0))
+    has_texture = bool(texture[0] > 0)
+    shapes = [m / s for m, (t, _) in zip(marginals, splits, strict=True) if (s := float(np.sqrt(t[0]))) > 0]
+    quantiles = standardise_quantiles(normal_quantiles(pooled(shapes) if shapes else np.zeros(1)))
+    level = float(np.mean(levels))
+    middle = (noise.shape[0] // 2,) * noise.ndim
+    records = [
+        ImageRecord(
+            level=lv, gain=p.gain, noise=float(np.sqrt(max(n[middle], 0.0))), texture=float(np.sqrt(max(t[0], 0.0))),
+            illumination=f.coefficients.tolist(), haze=f.haze.tolist(),
+        )
+        for lv, p, f, (t, n) in zip(levels, prepared, fits, splits, strict=True)
+    ]
+    return ImagingStatistics(
+        ndim=prepared[0].image.ndim,
+        records=records,
+        illumination=_pool_illumination(fits, np.asarray(levels), np.asarray([p.gain for p in prepared])),
+        haze_widths=widths,
+        texture_autocorrelation=(texture / texture[0]).tolist() if has_texture else [],
+        texture_quantiles=quantiles.tolist(),
+        noise=_fit_noise(prepared, table, noise, level, output),
+        output=output,
+    )
+
+
+def _fit_noise(
+    prepared: Sequence[_Prepared], table: NoiseTable, noise: Array, level: float, output: OutputFormat
+) -> NoiseModel:
+    rows = kernel_rows(noise)
+    kernel = np.asarray(rows)
+    read = max(float(noise[tuple(size // 2 for size in noise.shape)]), 0.0)
+    width = level_width(output, level)
+    coarse = width > 0.2 * np.sqrt(read)
+    means, variances, quantiles = table.fit(read, width if coarse else 0.0)
+    saturation = np.inf if output.high is None else output.high
+    measured = [noise_by_intensity(p.image, p.labels, kernel, saturation) for p in prepared]
+    intensity, variance, weight = (pooled([m[k] for m in measured]) for k in range(3))
+    return NoiseModel(
+        read=read,
+        gain=fit_gain(intensity, variance, weight, float(means.mean()), read),
+        kernel=rows,
+        means=means.tolist(),
+        variances=variances.tolist(),
+        quantiles=quantiles.tolist(),
+        jitter=width if coarse else 0.0,
+    )
