@@ -40,10 +40,7 @@ def make_sample() -> MakeSample:
             index=index,
             seed=7,
             params={"haze": np.float32(0.5), "angles": np.arange(2)},
-            cells=[
-                {"label": label, "placement": "alone", "features": {"area": 3.5}}
-                for label in range(1, cells + 1)
-            ],
+            cells=[{"label": label, "placement": "alone", "features": {"area": 3.5}} for label in range(1, cells + 1)],
             spacing_known=True,
         )
 
@@ -62,9 +59,7 @@ def records_of() -> Callable[..., list[dict[str, Any]]]:
 def tree_bytes() -> Callable[[Path], dict[str, bytes]]:
     def read(root: Path) -> dict[str, bytes]:
         return {
-            path.relative_to(root).as_posix(): path.read_bytes()
-            for path in sorted(root.rglob("*"))
-            if path.is_file()
+            path.relative_to(root).as_posix(): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()
         }
 
     return read

@@ -42,9 +42,7 @@ def test_every_cell_is_a_track_of_one_frame(tmp_path, make_sample, records_of):
 
 
 def test_a_new_sequence_begins_when_16_bits_are_full():
-    places = plan_sequences(
-        [record(0, 40_000), record(1, 25_535), record(2, 1), record(3, 65_534), record(4, 1)]
-    )
+    places = plan_sequences([record(0, 40_000), record(1, 25_535), record(2, 1), record(3, 65_534), record(4, 1)])
     assert list(places.values()) == [
         Place(1, 0, 0),
         Place(1, 1, 40_000),
@@ -67,9 +65,7 @@ def test_frame_numbers_get_four_digits_above_a_thousand_frames():
     assert (files[0][1], files[1000][2]) == ("01_GT/SEG/man_seg0000.tif", "01_GT/TRA/man_track1000.tif")
 
 
-def test_frames_move_when_digits_or_sequences_change(
-    tmp_path, make_sample, records_of, monkeypatch, tree_bytes
-):
+def test_frames_move_when_digits_or_sequences_change(tmp_path, make_sample, records_of, monkeypatch, tree_bytes):
     monkeypatch.setattr("cytocascade.export.ctc.MAX_LABEL", 8)
     samples = [make_sample(index) for index in range(5)]
     write(tmp_path, samples, records_of(*samples))

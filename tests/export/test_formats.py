@@ -10,9 +10,7 @@ from cytocascade.export.registry import FORMATS, format_root, get_exporters
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_writing_and_finishing_twice_gives_the_same_bytes(
-    name, tmp_path, make_sample, records_of, tree_bytes
-):
+def test_writing_and_finishing_twice_gives_the_same_bytes(name, tmp_path, make_sample, records_of, tree_bytes):
     samples = [make_sample(index) for index in range(3)]
     (exporter,) = get_exporters(name)
     for sample in samples:
@@ -30,34 +28,26 @@ def test_writing_and_finishing_twice_gives_the_same_bytes(
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_sample_files_are_the_files_that_exist_after_finish(
-    name, tmp_path, make_sample, records_of, tree_bytes
-):
+def test_sample_files_are_the_files_that_exist_after_finish(name, tmp_path, make_sample, records_of, tree_bytes):
     samples = [make_sample(index) for index in range(2)]
     (exporter,) = get_exporters(name)
     for sample in samples:
         assert all(path.is_file() for path in exporter.write(tmp_path, sample))
-    of_set = [
-        path.relative_to(tmp_path).as_posix() for path in exporter.finish(tmp_path, records_of(*samples))
-    ]
+    of_set = [path.relative_to(tmp_path).as_posix() for path in exporter.finish(tmp_path, records_of(*samples))]
     of_samples = exporter.sample_files(records_of(*samples))
     assert sorted(of_samples) == [0, 1]
     assert sorted([*of_set, *of_samples[0], *of_samples[1]]) == sorted(tree_bytes(tmp_path))
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_an_image_without_cells_and_one_with_a_single_cell_are_written(
-    name, tmp_path, make_sample, records_of
-):
+def test_an_image_without_cells_and_one_with_a_single_cell_are_written(name, tmp_path, make_sample, records_of):
     samples = [make_sample(0, cells=0), make_sample(1, cells=1)]
     (exporter,) = get_exporters(name)
     for sample in samples:
         exporter.write(tmp_path, sample)
     exporter.finish(tmp_path, records_of(*samples))
     assert all(
-        (tmp_path / file).exists()
-        for files in exporter.sample_files(records_of(*samples)).values()
-        for file in files
+        (tmp_path / file).exists() for files in exporter.sample_files(records_of(*samples)).values() for file in files
     )
 
 

@@ -123,9 +123,7 @@ def _dump(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def _finished_annotations(
-    path: Path, root: Path, records: Sequence[Record]
-) -> dict[int, list[dict[str, Any]]]:
+def _finished_annotations(path: Path, root: Path, records: Sequence[Record]) -> dict[int, list[dict[str, Any]]]:
     """Return, by image id, the annotations of samples that an earlier `finish` has joined already."""
     missing = [record["index"] for record in records if not _pending_file(root, record["index"]).exists()]
     finished: dict[int, list[dict[str, Any]]] = {}

@@ -136,9 +136,7 @@ def _spacing(record: Record) -> tuple[tuple[float, ...], bool]:
     return tuple(record["spacing"]), bool(record["spacing_known"])
 
 
-def _write_tracks(
-    mask: Path, track_mask: Path, place: Place, spacing: tuple[tuple[float, ...], bool]
-) -> list[str]:
+def _write_tracks(mask: Path, track_mask: Path, place: Place, spacing: tuple[tuple[float, ...], bool]) -> list[str]:
     """Write the TRA mask that belongs to a SEG mask and return its lines for ``man_track.txt``."""
     try:
         labels: Array = tifffile.imread(mask)

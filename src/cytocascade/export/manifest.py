@@ -120,11 +120,15 @@ def repair_manifest(path: Path) -> int:
 def iter_manifest(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the records of a manifest in the order of the file; an incomplete last line is left out.
 
+    A missing file has no records.
+
     Raises
     ------
     CytoCascadeError
         If a complete line is no record.
     """
+    if not path.exists():
+        return
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             if not line.endswith(b"\n"):
@@ -134,15 +138,13 @@ def iter_manifest(path: Path) -> Iterator[dict[str, Any]]:
                 if not isinstance(record["index"], int):
                     raise TypeError
             except (ValueError, TypeError, KeyError) as error:
-                raise CytoCascadeError(
-                    f"Line {number} is no record of a sample.", path=path, hint=_DAMAGED
-                ) from error
+                raise CytoCascadeError(f"Line {number} is no record of a sample.", path=path, hint=_DAMAGED) from error
             yield record
 
 
 def read_manifest(path: Path) -> list[dict[str, Any]]:
-    """Return all records of a manifest, as `iter_manifest`; a missing file has none."""
-    return list(iter_manifest(path)) if path.exists() else []
+    """Return all records of a manifest; see `iter_manifest`."""
+    return list(iter_manifest(path))
 
 
 def write_sorted(path: Path, *, files: Mapping[int, Mapping[str, Sequence[str]]] | None = None) -> None:

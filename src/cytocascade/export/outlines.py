@@ -41,9 +41,7 @@ def outline(mask: BoolArray) -> Array | None:
         left -= 1
         # Where two pixels touch at a corner, the right turn keeps to the same pixel.
         following = next(
-            turned
-            for turned in ((direction + 1) % 4, direction, (direction + 3) % 4)
-            if turned in exits[position]
+            turned for turned in ((direction + 1) % 4, direction, (direction + 3) % 4) if turned in exits[position]
         )
         if position == start and following == first:
             break

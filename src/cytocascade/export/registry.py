@@ -68,6 +68,4 @@ def _make(name: str, test_fraction: float) -> Exporter:
         case "coco":
             return CocoExporter()
         case _:
-            raise CytoCascadeError(
-                f"Unknown export format {name!r}.", hint=f"Formats are {', '.join(FORMATS)}."
-            )
+            raise CytoCascadeError(f"Unknown export format {name!r}.", hint=f"Formats are {', '.join(FORMATS)}.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
 
 from cytocascade.errors import CytoCascadeError
 from cytocascade.storage import write_json
@@ -36,6 +36,11 @@ class DatasetSettings(BaseModel):
     """Share of the samples that the StarDist layout puts into ``test/``."""
     overrides: dict[str, JsonValue] = Field(default_factory=dict)
     """Further options of ``generate``, by their long name, for example ``{"cells": "20:60"}``."""
+
+    @field_validator("formats")
+    @classmethod
+    def _one_spelling(cls, formats: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(name.strip().lower() for name in formats))
 
 
 def write_settings(path: Path, settings: DatasetSettings) -> None:

@@ -31,9 +31,11 @@ class DatasetWriter:
 
     A single format lies directly in the folder, several lie in one sub-folder each; ``manifest.jsonl``,
     ``dataset.json`` and ``README.md`` are always at the top. A sample is done when its line is in the
-    manifest.
-    However often the run is interrupted, and in whatever order samples are added, the finished folder has
-    the same bytes.
+    manifest. However often the run is interrupted, and in whatever order samples are added, the finished
+    folder has the same bytes.
+
+    To write from several processes, make one writer, send it to the workers (it can be pickled), let them
+    `write`, and `commit` their records in the process that made it.
 
     Parameters
     ----------
@@ -52,25 +54,19 @@ class DatasetWriter:
         If `root` holds a data set with other settings, or files that are no data set.
     """
 
-    def __init__(
-        self, root: Path, settings: DatasetSettings, *, dim: int = 2, overwrite: bool = False
-    ) -> None:
+    def __init__(self, root: Path, settings: DatasetSettings, *, dim: int = 2, overwrite: bool = False) -> None:
         self.root = root
         self.settings = settings
-        self.exporters = get_exporters(
-            ",".join(settings.formats), dim=dim, test_fraction=settings.test_fraction
-        )
+        self.exporters = get_exporters(",".join(settings.formats), dim=dim, test_fraction=settings.test_fraction)
         self.manifest = root / MANIFEST_NAME
         self._begin(overwrite)
 
     def _begin(self, overwrite: bool) -> None:
         if self.root.exists() and not self.root.is_dir():
-            raise CytoCascadeError(
-                "This is a file, not a folder.", path=self.root, hint="Choose another --out."
-            )
+            raise CytoCascadeError("This is a file, not a folder.", path=self.root, hint="Choose another --out.")
         begun = self.root / SETTINGS_NAME
         if overwrite and begun.exists():
-            shutil.rmtree(self.root)
+            _empty(self.root, last=begun)
         check_same_settings(begun, self.settings)
         if not begun.exists():
             if self.root.is_dir() and any(not _is_leftover(path) for path in self.root.iterdir()):
@@ -84,9 +80,7 @@ class DatasetWriter:
 
     def done(self) -> set[int]:
         """Return the indices of the samples that need not be generated again."""
-        return (
-            {record["index"] for record in iter_manifest(self.manifest)} if self.manifest.exists() else set()
-        )
+        return {record["index"] for record in iter_manifest(self.manifest)}
 
     def write(self, sample: GeneratedSample) -> dict[str, Any]:
         """Write the files of a sample and return its record, which is yet to be given to `commit`.
@@ -155,6 +149,15 @@ class DatasetWriter:
             for index, paths in exporter.sample_files(records).items():
                 files[index][exporter.name] = [(folder / path).as_posix() for path in paths]
         return files
+
+
+def _empty(folder: Path, last: Path) -> None:
+    """Remove what `folder` holds; `last` at the end, as without it the folder is no data set to replace."""
+    for path in sorted(folder.iterdir(), key=lambda path: path == last):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _is_leftover(path: Path) -> bool:
