@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from cytocascade.types import Array
 REAL = "#2f6db5"
 SYNTHETIC = "#e07b1a"
 INK = "#30363d"
+MISSED = "#b3261e"
 
 
 def feature_histograms(evaluation: Evaluation, pictures: Pictures) -> bytes:
@@ -26,26 +27,21 @@ def feature_histograms(evaluation: Evaluation, pictures: Pictures) -> bytes:
         ours, theirs = (feature_values(one.images, row.name) for one in (pictures.real, pictures.synthetic))
         _overlaid(axis, ours, theirs)
         unit = f" ({row.unit})" if row.unit else ""
-        axis.set_title(f"{TITLES[row.name]}{unit}", fontsize=10, color=INK)
-        axis.text(
-            0.98,
-            0.95,
-            f"{row.distance.value:.2f}  (floor {row.distance.floor:.2f})",
-            transform=axis.transAxes,
-            ha="right",
-            va="top",
-            fontsize=9,
-            color="#b3261e" if row.verdict == "missed" else INK,
-        )
+        axis.set_title(f"{TITLES[row.name]}{unit}", fontsize=10, color=INK, loc="left")
+        words = f"{row.distance.value:.2f}  (floor {row.distance.floor:.2f})"
+        colour = MISSED if row.verdict == "missed" else INK
+        axis.set_title(words, fontsize=9, color=colour, loc="right")
     _legend(figure, axes[0, 0])
     return _png(figure)
 
 
 def spectra(evaluation: Evaluation) -> bytes:
-    """Return the power spectra of fields and of cells as a PNG."""
-    figure, axes = _figure(1, 2, (10.4, 3.4))
-    _spectrum(axes[0, 0], evaluation.field_spectrum, "Fields")
-    _spectrum(axes[0, 1], evaluation.cell_spectrum, "Single cells, relative to their signal")
+    """Return the power spectra of fields and of cells, and below their differences, as a PNG."""
+    figure, axes = _figure(2, 2, (10.4, 5.0), sharex="col", heights=(2.2, 1))
+    for column, (comparison, title) in enumerate(
+        ((evaluation.field_spectrum, "Fields"), (evaluation.cell_spectrum, "Single cells"))
+    ):
+        _spectrum(axes[0, column], axes[1, column], comparison, title)
     _legend(figure, axes[0, 0])
     return _png(figure)
 
@@ -85,14 +81,22 @@ def telling_bars(telling: Sequence[TellingFeature]) -> bytes:
     return _png(figure)
 
 
-def _figure(rows: int, columns: int, size: tuple[float, float], *, sharey: bool = False) -> tuple[Any, Any]:
+def _figure(
+    rows: int,
+    columns: int,
+    size: tuple[float, float],
+    *,
+    sharex: Literal["none", "col"] = "none",
+    sharey: bool = False,
+    heights: Sequence[float] | None = None,
+) -> tuple[Any, Any]:
     # The object interface needs neither pyplot's global state nor a display.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size, dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(rows, columns, squeeze=False, sharey=sharey)
+    axes = figure.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=sharey, height_ratios=heights)
     for axis in axes.ravel():
         axis.spines[["top", "right"]].set_visible(False)
         axis.tick_params(labelsize=8.5, colors=INK)
@@ -115,23 +119,27 @@ def _overlaid(axis: Any, ours: Array, theirs: Array, *, bins: int = 32) -> None:
             weights = np.full(len(values), 1 / len(values))
             inside = np.clip(values, edges[0], edges[-1])
             axis.hist(inside, edges, weights=weights, color=colour, alpha=0.22)
-            axis.hist(
-                inside, edges, weights=weights, color=colour, histtype="step", linewidth=1.5, label=name
-            )
+            axis.hist(inside, edges, weights=weights, color=colour, histtype="step", linewidth=1.5, label=name)
     axis.set_yticks([])
     axis.spines["left"].set_visible(False)
 
 
-def _spectrum(axis: Any, comparison: SpectrumComparison, title: str) -> None:
+def _spectrum(axis: Any, below: Any, comparison: SpectrumComparison, title: str) -> None:
     axis.semilogx(comparison.frequency, comparison.real, color=REAL, linewidth=2, label="real")
     axis.semilogx(comparison.frequency, comparison.synthetic, color=SYNTHETIC, linewidth=2, label="synthetic")
-    axis.set_title(
-        f"{title}: {comparison.distance.value:.1f} dB apart (floor {comparison.distance.floor:.1f})",
-        fontsize=10,
-    )
-    axis.set_xlabel("cycles per pixel (coarse ← → fine)", fontsize=9)
+    distance = comparison.distance
+    axis.set_title(f"{title}: {distance.value:.1f} dB apart (floor {distance.floor:.1f})", fontsize=10)
     axis.set_ylabel("power (dB)", fontsize=9)
-    axis.grid(alpha=0.25, which="both", linewidth=0.5)
+    difference = np.array(comparison.synthetic) - np.array(comparison.real)
+    below.fill_between(comparison.frequency, difference, color=SYNTHETIC, alpha=0.35)
+    below.plot(comparison.frequency, difference, color=SYNTHETIC, linewidth=1.5)
+    reach = max(3.0, 1.1 * float(np.abs(difference).max()))
+    below.set_ylim(-reach, reach)
+    below.axhline(0, color=INK, linewidth=0.8)
+    below.set_xlabel("cycles per pixel (coarse ← → fine)", fontsize=9)
+    below.set_ylabel("too much\n(dB)", fontsize=9)
+    for one in (axis, below):
+        one.grid(alpha=0.25, which="both", linewidth=0.5)
 
 
 def _legend(figure: Any, axis: Any) -> None:

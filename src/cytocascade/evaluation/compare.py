@@ -80,9 +80,9 @@ def evaluate(
     CytoCascadeError
         If a set is empty, not 2D or has fewer than 10 complete cells, or if something is not installed.
     """
-    return evaluate_with_pictures(
-        real, synthetic, training=training, seed=seed, features=features, progress=progress
-    )[0]
+    return evaluate_with_pictures(real, synthetic, training=training, seed=seed, features=features, progress=progress)[
+        0
+    ]
 
 
 def evaluate_with_pictures(
@@ -129,9 +129,7 @@ def evaluate_with_pictures(
         real=ours.summary(),
         synthetic=theirs.summary(),
         floor=FLOOR_IN_WORDS.format(random=len(splits) - 1),
-        summary=summarise(
-            feature_rows, field_spectrum, cell_spectrum, perceptual, test, memorisation, faithfulness
-        ),
+        summary=summarise(feature_rows, field_spectrum, cell_spectrum, perceptual, test, memorisation, faithfulness),
         features=feature_rows,
         field_spectrum=field_spectrum,
         cell_spectrum=cell_spectrum,
@@ -164,9 +162,7 @@ def _measured(
             "in µm; spectra, textures and network features compare pixels and will differ for that alone."
         )
     if any(image.sparse for images, _ in selected for image in images):
-        notes.append(
-            "Labels are sparse: distances between neighbours and cell counts leave unlabelled cells out."
-        )
+        notes.append("Labels are sparse: distances between neighbours and cell counts leave unlabelled cells out.")
     ours, theirs = (
         measure_set(images, given, role, in_pixels=in_pixels, seed=seed)
         for (images, given), role in zip(selected, ("real", "synthetic"))
@@ -187,9 +183,7 @@ def _limits(measured: MeasuredSet, role: str) -> list[str]:
     if measured.given < len(measured.images):
         return notes
     if measured.given > len(measured.images):
-        notes.append(
-            f"Of {measured.given} {role} images, {len(measured.images)} evenly spaced ones were used."
-        )
+        notes.append(f"Of {measured.given} {role} images, {len(measured.images)} evenly spaced ones were used.")
     if len(measured.cells) == MAX_CELLS:
         notes.append(f"Texture, copies and label fit rest on {MAX_CELLS} {role} cells drawn at random.")
     return notes
@@ -235,9 +229,7 @@ def evaluate_folders(
 
     require_matplotlib()
     sets = [
-        None
-        if folder is None
-        else list(read_dataset(folder, spacing=spacing, sparse=is_sparse, layout=layout))
+        None if folder is None else list(read_dataset(folder, spacing=spacing, sparse=is_sparse, layout=layout))
         for folder, is_sparse in ((real, sparse), (synthetic, False), (training, sparse))
     ]
     evaluation, pictures = evaluate_with_pictures(

@@ -51,8 +51,7 @@ def _maps(image: MeasuredImage) -> _Maps:
     span = max(float(np.ptp(above)), 1e-6)
     grey = [np.round((smooth[i] - above.min()) * (60000 / span)).astype(np.int32) for i in (0, 2)]
     patterns = {
-        radius: local_binary_pattern(values, 8, radius, method="uniform")
-        for radius, values in zip((1, 3), grey)
+        radius: local_binary_pattern(values, 8, radius, method="uniform") for radius, values in zip((1, 3), grey)
     }
     return _Maps(above, bands, patterns, ndi.gaussian_gradient_magnitude(above, 1.0))
 
@@ -153,9 +152,7 @@ def _cooccurrence(relative: FloatArray, own: BoolArray) -> dict[str, float]:
     low, high = np.percentile(inside, [1, 99])
     levels = 1 + np.clip((relative - low) / max(float(high - low), 1e-6) * LEVELS, 0, LEVELS - 1)
     grey = np.where(own, levels, 0).astype(np.uint8)
-    counts = graycomatrix(grey, [1, 3], [0, np.pi / 2], levels=LEVELS + 1, symmetric=True)[1:, 1:].astype(
-        float
-    )
+    counts = graycomatrix(grey, [1, 3], [0, np.pi / 2], levels=LEVELS + 1, symmetric=True)[1:, 1:].astype(float)
     counts /= np.maximum(counts.sum(axis=(0, 1), keepdims=True), 1)
     result = {}
     for name in GLCM_PROPERTIES:
@@ -178,7 +175,5 @@ def _edge(window: Window, relative: FloatArray, gradient: FloatArray) -> dict[st
     result["gradient on the edge"] = float(gradient[on_edge].mean()) if on_edge.any() else 0.0
     reach = max(float(distance.max()), 1e-6)
     core, shell = window.own & (distance > 0.5 * reach), window.own & (distance <= 0.5 * reach)
-    result["centre / shell brightness"] = (
-        float(relative[core].mean() - relative[shell].mean()) if shell.any() else 0.0
-    )
+    result["centre / shell brightness"] = float(relative[core].mean() - relative[shell].mean()) if shell.any() else 0.0
     return result

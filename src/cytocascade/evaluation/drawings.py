@@ -10,15 +10,17 @@ from scipy import ndimage as ndi
 from skimage.segmentation import find_boundaries
 
 from cytocascade.evaluation.measured import CellReference, MeasuredImage, MeasuredSet, centred_crop
+from cytocascade.evaluation.memorisation import aligned_crops
 from cytocascade.evaluation.perceptual import scaled
 from cytocascade.evaluation.results import ClosePair
 from cytocascade.seeding import numpy_generator
 from cytocascade.types import Array, FloatArray
 
 FIELD_SIDE = 440
-GAMMA = 0.45
+GAMMA = 0.55
 OUTLINE = (255, 176, 0)
 GAP = 3
+TILE = 84
 
 
 def png(pixels: Array) -> bytes:
@@ -84,30 +86,27 @@ def cell_grid(
     return png(_arranged(tiles, columns))
 
 
-def pair_strip(
-    pairs: Sequence[ClosePair], synthetic: MeasuredSet, reference: MeasuredSet, side: int
-) -> list[bytes]:
-    """Return one PNG per pair: the synthetic cell on the left, its nearest real one on the right.
+def pair_strip(pairs: Sequence[ClosePair], synthetic: MeasuredSet, reference: MeasuredSet) -> list[bytes]:
+    """Return one PNG per pair: the synthetic cell, turned to fit, on the left, its nearest real one on the right.
 
-    Each is stretched to its own range: copies are found whatever their brightness. The real cell is turned
-    as it is in its image.
+    Each is scaled to its own size and grey range: copies are found whatever their size and brightness.
     """
     strips = []
     for pair in pairs:
         halves = [
-            _stretched(synthetic, pair.synthetic_image, pair.synthetic_label, side),
-            _stretched(reference, pair.real_image, pair.real_label, side),
+            _portrait(synthetic, pair.synthetic_image, pair.synthetic_label, pair.turn, pair.flip),
+            _portrait(reference, pair.real_image, pair.real_label, 0.0, False),
         ]
         strips.append(png(_arranged(halves, 2)))
     return strips
 
 
-def _stretched(measured: MeasuredSet, name: str, label: int, side: int) -> Array:
+def _portrait(measured: MeasuredSet, name: str, label: int, turn: float, flip: bool) -> Array:
     index = next(i for i, image in enumerate(measured.images) if image.name == name)
     cell = next(c for c in measured.cells if c.image == index and measured.label(c) == label)
-    crop = centred_crop(measured.images[index].image, measured.centroid(cell), side)
+    crop = aligned_crops(measured, cell, np.array([turn]), mirror=flip, side=TILE, zoom=1.25)[0, 1]
     low, high = np.percentile(crop, [0.5, 99.8])
-    return to_bytes(_enlarged(scaled(crop, (float(low), float(max(high, low + 1e-6))))))
+    return to_bytes(scaled(crop, (float(low), float(max(high, low + 1e-6)))))
 
 
 def _cell(measured: MeasuredSet, cell: CellReference, side: int, grey: tuple[float, float]) -> Array:
@@ -115,7 +114,7 @@ def _cell(measured: MeasuredSet, cell: CellReference, side: int, grey: tuple[flo
     return to_bytes(_enlarged(scaled(crop, grey)) ** GAMMA)
 
 
-def _enlarged(crop: FloatArray, wanted: int = 76) -> FloatArray:
+def _enlarged(crop: FloatArray, wanted: int = TILE) -> FloatArray:
     """Bring a crop to `wanted` pixels; small ones are repeated first, so that pixels stay visible."""
     if len(crop) * 2 <= wanted:
         crop = crop.repeat(wanted // len(crop), axis=0).repeat(wanted // len(crop), axis=1)

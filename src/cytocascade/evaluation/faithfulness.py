@@ -40,9 +40,7 @@ class Segmenter:
     level: float
 
     def __str__(self) -> str:
-        return (
-            f"{self.signal}, smoothed by {self.sigma:g} px, {self.level:g} x Otsu's threshold near each cell"
-        )
+        return f"{self.signal}, smoothed by {self.sigma:g} px, {self.level:g} x Otsu's threshold near each cell"
 
     def response(self, above: FloatArray) -> FloatArray:
         """Return the image that is thresholded, from intensities above background."""
@@ -91,9 +89,7 @@ def measure_faithfulness(real: MeasuredSet, synthetic: MeasuredSet, splits: Sequ
         offset_spread_synthetic=_spread(offset),
         dice_real=_mean(real_dice),
         dice_synthetic=_mean(dice),
-        dice_ratio=with_floor(
-            _mean(dice) / max(_mean(real_dice), 1e-9), halves(real_dice, np.arange(len(real_dice)))
-        ),
+        dice_ratio=with_floor(_mean(dice) / max(_mean(real_dice), 1e-9), halves(real_dice, np.arange(len(real_dice)))),
         segmenter=str(segmenter),
     )
 

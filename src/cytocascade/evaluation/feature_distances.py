@@ -78,9 +78,7 @@ def _compare(
     scale = _scale(ours) if len(ours) else 1.0
 
     def between_halves(split: Split) -> float:
-        first, second = (
-            feature_values([real.images[i] for i in half], name) for half in (split.first, split.second)
-        )
+        first, second = (feature_values([real.images[i] for i in half], name) for half in (split.first, split.second))
         return normalised_wasserstein(first, second, scale)
 
     distance = floored(normalised_wasserstein(ours, theirs, scale), splits, between_halves)

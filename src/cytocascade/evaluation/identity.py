@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -13,8 +14,8 @@ OVERLAP = 0.3
 REACH = 2.0
 
 
-def tracks(measured: MeasuredSet) -> tuple[list[Array], bool]:
-    """Link cells that overlap in consecutive images (by name).
+def tracks(images: Sequence[MeasuredImage]) -> tuple[list[Array], bool]:
+    """Link cells that overlap in consecutive images.
 
     Returns
     -------
@@ -24,12 +25,12 @@ def tracks(measured: MeasuredSet) -> tuple[list[Array], bool]:
         Whether it looks like a video: half of the cells overlap one of the next image with an intersection
         over union above 0.3. Otherwise every cell is a track of its own.
     """
-    linked = [_links(a, b) for a, b in pairwise(measured.images)]
-    possible = sum(len(image.table) for image in measured.images[:-1])
+    linked = [_links(first, second) for first, second in pairwise(images)]
+    possible = sum(len(image.table) for image in images[:-1])
     video = possible > 0 and sum(len(links) for links in linked) >= 0.5 * possible
     result: list[Array] = []
     fresh = 0
-    for index, image in enumerate(measured.images):
+    for index, image in enumerate(images):
         numbers = np.arange(fresh, fresh + len(image.table))
         fresh += len(image.table)
         if video and index > 0:
@@ -40,51 +41,54 @@ def tracks(measured: MeasuredSet) -> tuple[list[Array], bool]:
 
 
 def _links(first: MeasuredImage, second: MeasuredImage) -> dict[int, int]:
-    """Return {row in first: row in second} for cells that are each other's best overlap."""
+    """Return {row in first: row in second} for cells that overlap enough, the largest overlaps first."""
     if first.labels.shape != second.labels.shape:
         return {}
     both = (first.labels > 0) & (second.labels > 0)
-    pairs, shared = np.unique(
-        np.stack([first.labels[both], second.labels[both]]).astype(np.int64), axis=1, return_counts=True
-    )
-    sizes = [dict(zip(*np.unique(image.labels, return_counts=True))) for image in (first, second)]
+    base = int(second.labels.max()) + 1
+    keys, shared = np.unique(first.labels[both].astype(np.int64) * base + second.labels[both], return_counts=True)
+    sizes = [np.bincount(image.labels.ravel()) for image in (first, second)]
     rows = [{int(label): row for row, label in enumerate(image.table.label)} for image in (first, second)]
-    result: dict[tuple[int, int], int] = {}
-    for (a, b), count in zip(pairs.T, shared):
-        # Above 1/2 a pair would be unique; below, mutual bests are assured by taking the largest first.
-        if count / (sizes[0][a] + sizes[1][b] - count) > OVERLAP:
-            result.setdefault((rows[0][int(a)], rows[1][int(b)]), int(count))
     links: dict[int, int] = {}
-    for (a_row, b_row), _ in sorted(result.items(), key=lambda item: (-item[1], item[0])):
-        if a_row not in links and b_row not in links.values():
-            links[a_row] = b_row
+    taken: set[int] = set()
+    for index in np.argsort(-shared, kind="stable"):
+        a, b = divmod(int(keys[index]), base)
+        overlap = shared[index] / (sizes[0][a] + sizes[1][b] - shared[index])
+        before, now = rows[0][a], rows[1][b]
+        if overlap > OVERLAP and before not in links and now not in taken:
+            links[before] = now
+            taken.add(now)
     return links
 
 
-def possibly_same(query: MeasuredSet, reference: MeasuredSet) -> BoolArray:
+def possibly_same(query: MeasuredSet, reference: MeasuredSet, *, same_set: bool) -> BoolArray:
     """Return (n, m) whether sampled cell i of `query` and j of `reference` may be one object.
 
-    They may if they come from the same image, if they are linked by `tracks`, or if their centroids lie,
-    in image coordinates, within two diameters of each other: objects of a video stay about where they are,
-    and in unrelated images few pairs are lost by it. Both sets are real; `query` may be `reference`.
+    They may if they come from one image, if overlaps from image to image (by name, over both sets) link
+    them, or if their centroids lie within two diameters of each other in image coordinates: objects of a
+    video stay about where they are, and in unrelated images few pairs are lost by it.
+
+    Parameters
+    ----------
+    query, reference : MeasuredSet
+        Two real sets.
+    same_set : bool
+        Whether both are the same images.
     """
-    names = {image.name: index for index, image in enumerate(reference.images)}
-    same_set = query is reference
-    own = query.image_of_cell()
-    own = own if same_set else np.array([names.get(query.images[i].name, -1) for i in own])
-    same_image = own[:, None] == reference.image_of_cell()[None, :]
     ours, theirs = (np.stack([one.centroid(cell) for cell in one.cells]) for one in (query, reference))
-    radius = REACH * np.array([_diameter(query, i) for i in range(len(query.cells))])
+    radius = REACH * np.array([2 * np.sqrt(query.pixels(cell) / np.pi) for cell in query.cells])
     squared = ((ours[:, None, :] - theirs[None, :, :]) ** 2).sum(axis=-1)
-    result = same_image | (squared < radius[:, None] ** 2)
+    result = squared < radius[:, None] ** 2
+    sets = [reference] if same_set else [query, reference]
+    order = sorted(
+        (image.name, which, index) for which, one in enumerate(sets) for index, image in enumerate(one.images)
+    )
+    numbers, _ = tracks([sets[which].images[index] for _, which, index in order])
+    track_of = {(which, index): found for (_, which, index), found in zip(order, numbers)}
+    last = len(sets) - 1
+    first_track = np.array([track_of[0, cell.image][cell.row] for cell in query.cells])
+    second_track = np.array([track_of[last, cell.image][cell.row] for cell in reference.cells])
+    result |= first_track[:, None] == second_track[None, :]
     if same_set:
-        numbers, _ = tracks(reference)
-        track = np.array([numbers[cell.image][cell.row] for cell in reference.cells])
-        result |= track[:, None] == track[None, :]
+        result |= query.image_of_cell()[:, None] == reference.image_of_cell()[None, :]
     return np.asarray(result)
-
-
-def _diameter(measured: MeasuredSet, index: int) -> float:
-    cell = measured.cells[index]
-    labels = measured.images[cell.image].labels[cell.box]
-    return float(2 * np.sqrt((labels == measured.label(cell)).sum() / np.pi))

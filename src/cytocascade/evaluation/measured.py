@@ -76,6 +76,10 @@ class MeasuredSet:
         """Return the label of `cell` in its image."""
         return int(self.images[cell.image].table.label[cell.row])
 
+    def pixels(self, cell: CellReference) -> int:
+        """Return the number of pixels of `cell`."""
+        return int((self.images[cell.image].labels[cell.box] == self.label(cell)).sum())
+
     def centroid(self, cell: CellReference) -> Array:
         """Return the centroid (y, x) of `cell` in pixels."""
         return np.asarray(self.images[cell.image].table.centroid[cell.row])
@@ -131,9 +135,7 @@ def cell_window(measured: MeasuredSet, cell: CellReference, margin: int) -> Wind
 
 def centred_crop(image: FloatArray, centre: Array, side: int) -> FloatArray:
     """Return the (side, side) pixels around `centre`, mirrored at the frame."""
-    rows, columns = (
-        np.arange(side) + round(float(position)) - side // 2 for position in (centre[0], centre[1])
-    )
+    rows, columns = (np.arange(side) + round(float(position)) - side // 2 for position in (centre[0], centre[1]))
     return np.asarray(image[np.ix_(_mirror(rows, image.shape[0]), _mirror(columns, image.shape[1]))])
 
 
@@ -186,25 +188,19 @@ def _check(image: AnnotatedImage, role: str) -> None:
             hint="Image and labels must have the same number of pixels.",
         )
     if not np.isfinite(image.image).all():
-        raise CytoCascadeError(
-            f"The {what} holds NaN or infinite values.", hint="Replace them before evaluating."
-        )
+        raise CytoCascadeError(f"The {what} holds NaN or infinite values.", hint="Replace them before evaluating.")
 
 
 def _left_and_right(image: AnnotatedImage) -> list[AnnotatedImage]:
     middle = image.image.shape[1] // 2
     parts = ((slice(0, middle), "left"), (slice(middle, None), "right"))
     return [
-        replace(
-            image, image=image.image[:, part], labels=image.labels[:, part], name=f"{image.name} ({side})"
-        )
+        replace(image, image=image.image[:, part], labels=image.labels[:, part], name=f"{image.name} ({side})")
         for part, side in parts
     ]
 
 
-def measure_set(
-    images: Sequence[AnnotatedImage], given: int, role: str, *, in_pixels: bool, seed: int
-) -> MeasuredSet:
+def measure_set(images: Sequence[AnnotatedImage], given: int, role: str, *, in_pixels: bool, seed: int) -> MeasuredSet:
     """Measure `images` and sample at most `MAX_CELLS` of their complete cells.
 
     Parameters
@@ -233,9 +229,7 @@ def measure_set(
             hint="Give more annotated images.",
         )
     if len(cells) > MAX_CELLS:
-        chosen = numpy_generator(seed, "evaluation", "cells", role).choice(
-            len(cells), MAX_CELLS, replace=False
-        )
+        chosen = numpy_generator(seed, "evaluation", "cells", role).choice(len(cells), MAX_CELLS, replace=False)
         cells = [cells[i] for i in np.sort(chosen)]
     return MeasuredSet(measured, tuple(cells), given)
 
@@ -246,9 +240,7 @@ def _measure(image: AnnotatedImage, *, in_pixels: bool) -> MeasuredImage:
     noise = background_noise(image.image, background, free)
     spacing = (1.0, 1.0) if in_pixels else image.spacing
     table = measure_cells(image.image, image.labels, spacing, background, noise)
-    return MeasuredImage(
-        image.name, np.asarray(image.image, dtype=np.float32), image.labels, background, noise, table
-    )
+    return MeasuredImage(image.name, np.asarray(image.image, dtype=np.float32), image.labels, background, noise, table)
 
 
 def _complete_cells(index: int, image: MeasuredImage) -> list[CellReference]:

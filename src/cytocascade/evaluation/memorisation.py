@@ -2,101 +2,139 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from typing import Literal
+
 import numpy as np
 from scipy import ndimage as ndi
 from scipy.stats import binom
 
+from cytocascade.errors import CytoCascadeError
 from cytocascade.evaluation.identity import possibly_same, tracks
 from cytocascade.evaluation.measured import CellReference, MeasuredSet
 from cytocascade.evaluation.results import ClosePair, Memorisation
-from cytocascade.types import Array, BoolArray, FloatArray
+from cytocascade.types import Array, FloatArray
 
 SIDE = 32
-ROTATIONS = 16
+TURNS = np.arange(24) * (2 * np.pi / 24)
+MAX_QUERIES = 1000
+SMALLEST = 0.15
 SHOWN = 8
 
 
-def aligned_crop(
-    measured: MeasuredSet, cell: CellReference, *, turn: float = 0.0, mirror: bool = False
+@dataclass(frozen=True)
+class NearestCells:
+    """The nearest reference cell of each query cell: the query cells, distances (n,) and indices (n,)."""
+
+    cells: tuple[CellReference, ...]
+    distance: Array
+    which: Array
+
+
+def aligned_crops(
+    measured: MeasuredSet,
+    cell: CellReference,
+    turns: Array,
+    *,
+    mirror: bool = False,
+    side: int = SIDE,
+    zoom: float = 1.0,
 ) -> FloatArray:
-    """Return mask and texture of one cell, centred and scaled to fill a square.
+    """Return mask and texture of one cell, centred, turned and scaled to fill a square.
 
     Parameters
     ----------
     measured, cell
         The cell.
-    turn : float
-        Rotation in radians.
+    turns : ndarray, (k,)
+        Rotations in radians.
     mirror : bool
-        Whether to flip as well.
+        Whether to flip before turning.
+    side : int
+        Side of the square in samples.
+    zoom : float
+        Side of the square / the circle around the cell's centroid that holds it.
 
     Returns
     -------
-    ndarray of float32, (2, 32, 32)
+    ndarray of float32, (k, 2, side, side)
         The mask in [0, 1], and the intensity above background, lightly smoothed.
     """
     image = measured.images[cell.image]
     own = image.labels[cell.box] == measured.label(cell)
-    corner = np.array([side.start for side in cell.box], dtype=np.float64)
-    pixels = np.argwhere(own) + corner
+    pixels = np.argwhere(own) + np.array([bound.start for bound in cell.box], dtype=np.float64)
     centre = pixels.mean(axis=0)
-    radius = float(np.sqrt(((pixels - centre) ** 2).sum(axis=1).max())) + 1.0
-    step = 2 * radius / SIDE
-    grid = (np.arange(SIDE) - (SIDE - 1) / 2) * step
+    radius = zoom * (float(np.sqrt(((pixels - centre) ** 2).sum(axis=1).max())) + 1.0)
+    step = 2 * radius / side
+    grid = (np.arange(side) - (side - 1) / 2) * step
     y, x = np.meshgrid(grid, -grid if mirror else grid, indexing="ij")
-    rows = centre[0] + np.cos(turn) * y - np.sin(turn) * x
-    columns = centre[1] + np.sin(turn) * y + np.cos(turn) * x
+    cosine, sine = (f(turns)[:, None, None] for f in (np.cos, np.sin))
+    where = np.stack([centre[0] + cosine * y - sine * x, centre[1] + sine * y + cosine * x])
     # Only the surroundings are smoothed and sampled, not the whole image.
-    low = np.maximum(0, np.floor(centre - radius - 4)).astype(int)
-    high = np.ceil(centre + radius + 5).astype(int)
+    low = np.maximum(0, np.floor(centre - 1.5 * radius - 4)).astype(int)
+    high = np.ceil(centre + 1.5 * radius + 5).astype(int)
     area = (slice(low[0], high[0]), slice(low[1], high[1]))
-    where = np.stack([rows - low[0], columns - low[1]])
+    where -= low[:, None, None, None]
     mask = (image.labels[area] == measured.label(cell)).astype(np.float32)
     texture = ndi.gaussian_filter(image.image[area] - image.background[area], max(0.7, 0.5 * step))
     sampled = [
         ndi.map_coordinates(mask, where, order=1, mode="constant"),
         ndi.map_coordinates(texture, where, order=1, mode="nearest"),
     ]
-    return np.asarray(np.stack(sampled), dtype=np.float32)
+    return np.asarray(np.stack(sampled, axis=1), dtype=np.float32)
 
 
-def crop_vector(crop: FloatArray) -> FloatArray:
-    """Return crop (2, 32, 32) as a unit vector (2048,): silhouette and texture with equal weight.
+def crop_vectors(crops: FloatArray) -> FloatArray:
+    """Return crops (k, 2, S, S) as unit vectors (k, 2 S²): silhouette and texture with equal weight.
 
     The texture is centred and scaled inside the mask, so that brightness and contrast do not matter. The
     squared distance of two such vectors is 2 x (1 - mean correlation of silhouettes and of textures).
     """
-    mask, texture = crop[0], crop[1]
-    silhouette = mask - mask.mean()
+    mask, texture = crops[:, 0], crops[:, 1]
     inside = mask > 0.5
-    centred = np.where(inside, texture - texture[inside].mean() if inside.any() else 0.0, 0.0)
-    parts = [part / max(float(np.linalg.norm(part)), 1e-9) for part in (silhouette, centred)]
-    return np.asarray(np.concatenate([part.ravel() for part in parts]) * np.sqrt(0.5), dtype=np.float32)
+    count = np.maximum(inside.sum(axis=(1, 2)), 1)
+    level = (texture * inside).sum(axis=(1, 2)) / count
+    centred = np.where(inside, texture - level[:, None, None], 0.0)
+    silhouette = mask - mask.mean(axis=(1, 2), keepdims=True)
+    parts = [part.reshape(len(crops), -1) for part in (silhouette, centred)]
+    units = [part / np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 1e-9) for part in parts]
+    return np.asarray(np.concatenate(units, axis=1) * np.sqrt(0.5), dtype=np.float32)
 
 
 def nearest(
-    query: MeasuredSet, reference: MeasuredSet, forbidden: BoolArray | None = None
-) -> tuple[Array, Array]:
-    """Return the distance (n,) of each sampled cell of `query` to its nearest in `reference`, and which (n,).
+    query: MeasuredSet, reference: MeasuredSet, *, both_real: bool = False, same_set: bool = False
+) -> NearestCells:
+    """Find the nearest sampled cell of `reference` for (at most 1000, evenly spaced) cells of `query`.
 
-    The distance is the smallest over 16 rotations with and without a flip, in [0, 2]; pairs marked in
-    `forbidden` (n, m) do not count, and a cell all of whose pairs are forbidden gets NaN.
+    The distance is the smallest over 24 rotations with and without a flip, in [0, 2]. If `both_real`, pairs
+    that may be one object (see `possibly_same`) do not count, and cells without another pair are left out.
     """
-    bank = np.stack([crop_vector(aligned_crop(reference, cell)) for cell in reference.cells])
-    best = np.full((len(query.cells), len(reference.cells)), -1.0, dtype=np.float32)
-    for mirror in (False, True):
-        for turn in np.arange(ROTATIONS) * (2 * np.pi / ROTATIONS):
-            turned = [
-                crop_vector(aligned_crop(query, cell, turn=float(turn), mirror=mirror))
-                for cell in query.cells
-            ]
-            np.maximum(best, np.stack(turned) @ bank.T, out=best)
-    if forbidden is not None:
-        best[forbidden] = -np.inf
-    which = best.argmax(axis=1)
-    similarity = best[np.arange(len(best)), which].astype(np.float64)
-    distance = np.where(np.isfinite(similarity), np.sqrt(np.maximum(0, 2 - 2 * similarity)), np.nan)
-    return distance, which
+    step = -(-len(query.cells) // MAX_QUERIES)
+    cells = query.cells[::step]
+    plain = np.zeros(1)
+    bank = np.concatenate([crop_vectors(aligned_crops(reference, cell, plain)) for cell in reference.cells])
+    similarity = np.empty((len(cells), len(bank)), dtype=np.float32)
+    for index, cell in enumerate(cells):
+        turned = [crop_vectors(aligned_crops(query, cell, TURNS, mirror=flip)) for flip in (False, True)]
+        similarity[index] = (np.concatenate(turned) @ bank.T).max(axis=0)
+    if both_real:
+        asked = replace(query, cells=cells)
+        similarity[possibly_same(asked, reference, same_set=same_set)] = -np.inf
+    which = similarity.argmax(axis=1)
+    best = similarity[np.arange(len(cells)), which].astype(np.float64)
+    kept = np.flatnonzero(np.isfinite(best))
+    distance = np.sqrt(np.maximum(0, 2 - 2 * best[kept]))
+    return NearestCells(tuple(cells[i] for i in kept), distance, which[kept])
+
+
+def best_alignment(
+    query: MeasuredSet, cell: CellReference, reference: MeasuredSet, other: CellReference
+) -> tuple[float, bool]:
+    """Return the turn and flip that bring `cell` nearest to `other`."""
+    target = crop_vectors(aligned_crops(reference, other, np.zeros(1)))[0]
+    scores = np.stack([crop_vectors(aligned_crops(query, cell, TURNS, mirror=flip)) @ target for flip in (False, True)])
+    flip, turn = np.unravel_index(int(scores.argmax()), scores.shape)
+    return float(TURNS[turn]), bool(flip)
 
 
 def memorisation_check(
@@ -106,7 +144,8 @@ def memorisation_check(
 
     Real cells that were not trained on tell how near to a training cell one comes by chance. Without a
     training set, real cells are compared with those of other real images instead. Cells that may be one
-    object (see `possibly_same`) are not compared, else a video would make everything look normal.
+    object (see `possibly_same`) are not compared, else a video would make everything look normal; cells
+    below 15 % of the median area are left out, because specks all look the same.
 
     Returns
     -------
@@ -116,26 +155,35 @@ def memorisation_check(
         Nearest distances of the synthetic cells.
     ndarray
         Nearest distances of the real cells.
+
+    Raises
+    ------
+    CytoCascadeError
+        If the synthetic or the reference cells are all specks.
     """
-    reference = real if training is None else training
-    normal, _ = nearest(real, reference, possibly_same(real, reference))
-    normal = normal[np.isfinite(normal)]
-    null = "real to real" if training is None else "real to training"
-    if len(normal) == 0 and training is not None:
-        normal, _ = nearest(training, training, possibly_same(training, training))
-        normal, null = normal[np.isfinite(normal)], "real to real"
-    distances, which = nearest(synthetic, reference)
+    given = real if training is None else training
+    smallest = SMALLEST * float(np.median([given.pixels(cell) for cell in given.cells]))
+    reference, ours, theirs = (_without_specks(one, smallest) for one in (given, real, synthetic))
+    if not theirs.cells:
+        raise CytoCascadeError(
+            f"No synthetic cell has more than {smallest:.0f} pixels, 15 % of the median of real cells.",
+            hint="Check that both sets show the same kind of cells at the same pixel size.",
+        )
+    normal, null = _normal_distances(ours, reference, same_set=training is None)
+    found = nearest(theirs, reference)
+    distances = found.distance
     # With nothing to compare with (all cells in one place) only identical cells can be called copies.
     limit = float(np.percentile(normal, 1)) if len(normal) else 1e-3
     fraction = float((distances < limit).mean())
     # The limit itself is uncertain when it rests on few cells: 3/n is its 95 % bound.
-    chance = 0.01 + 3 / max(len(normal), 1)
-    allowed = max(0.03, float(binom.ppf(0.999, len(distances), min(1.0, chance))) / len(distances))
+    chance = min(1.0, 0.01 + 3 / max(len(normal), 1))
+    allowed = max(0.03, float(binom.ppf(0.999, len(distances), chance)) / len(distances))
     copies = int((distances < 0.5 * limit).sum())
+    closest = [_pair(theirs, found, reference, int(i)) for i in np.argsort(distances, kind="stable")[:SHOWN]]
     result = Memorisation(
         reference="real" if training is None else "training",
         reference_cells=len(reference.cells),
-        null="real to real" if null == "real to real" else "real to training",
+        null=null,
         null_percentile_1=limit,
         null_median=float(np.median(normal)) if len(normal) else limit,
         synthetic_median=float(np.median(distances)),
@@ -143,21 +191,37 @@ def memorisation_check(
         fraction_allowed=allowed,
         copies=copies,
         verdict="met" if copies == 0 and fraction <= allowed else "missed",
-        video=tracks(reference)[1],
-        closest=[
-            _pair(synthetic, reference, int(i), int(which[i]), distances)
-            for i in np.argsort(distances)[:SHOWN]
-        ],
+        video=tracks(reference.images)[1],
+        closest=closest,
     )
     return result, distances, normal
 
 
-def _pair(synthetic: MeasuredSet, reference: MeasuredSet, i: int, j: int, distances: Array) -> ClosePair:
-    ours, theirs = synthetic.cells[i], reference.cells[j]
+def _without_specks(measured: MeasuredSet, smallest: float) -> MeasuredSet:
+    return replace(measured, cells=tuple(cell for cell in measured.cells if measured.pixels(cell) >= smallest))
+
+
+def _normal_distances(
+    real: MeasuredSet, reference: MeasuredSet, *, same_set: bool
+) -> tuple[Array, Literal["real to real", "real to training"]]:
+    """Return the nearest distances of real cells that are no copies, and what they were compared with."""
+    found = nearest(real, reference, both_real=True, same_set=same_set).distance if real.cells else np.zeros(0)
+    if same_set:
+        return found, "real to real"
+    if len(found):
+        return found, "real to training"
+    return nearest(reference, reference, both_real=True, same_set=True).distance, "real to real"
+
+
+def _pair(synthetic: MeasuredSet, found: NearestCells, reference: MeasuredSet, i: int) -> ClosePair:
+    ours, theirs = found.cells[i], reference.cells[int(found.which[i])]
+    turn, flip = best_alignment(synthetic, ours, reference, theirs)
     return ClosePair(
         synthetic_image=synthetic.images[ours.image].name,
         synthetic_label=synthetic.label(ours),
         real_image=reference.images[theirs.image].name,
         real_label=reference.label(theirs),
-        distance=float(distances[i]),
+        distance=float(found.distance[i]),
+        turn=turn,
+        flip=flip,
     )

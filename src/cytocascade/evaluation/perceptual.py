@@ -18,13 +18,15 @@ from cytocascade.types import Array, FloatArray
 MAX_TILES = 256
 CELLS_PER_TILE = 8
 ENOUGH_TILES = 96
+LEFT_OUT = (
+    f"FID and KID are left out: no feature network was used. They need: {INSTALL_FID} "
+    f"(or, for distances on a small network under its own name: {INSTALL_SMALL})."
+)
 
 
 def grey_range(real: MeasuredSet) -> tuple[float, float]:
     """Return the 0.1th and 99.9th percentile of the real intensities: black and white for both sets."""
-    pixels = np.concatenate(
-        [image.image.ravel()[:: max(1, image.image.size // 65536)] for image in real.images]
-    )
+    pixels = np.concatenate([image.image.ravel()[:: max(1, image.image.size // 65536)] for image in real.images])
     low, high = np.percentile(pixels, [0.1, 99.9])
     return float(low), float(max(high, low + 1e-6))
 
@@ -107,8 +109,7 @@ def compare_perceptually(
             low=grey[0],
             high=grey[1],
             distances=[],
-            note=f"FID and KID are left out: no feature network is installed. For them: {INSTALL_FID} . "
-            f"For distances on a small network, under its own name: {INSTALL_SMALL}",
+            note=LEFT_OUT,
         )
     field_side, cell_side = tile_side(real, synthetic), cell_crop_side(real)
     distances = []

@@ -31,9 +31,7 @@ def write_report(evaluation: Evaluation, pictures: Pictures, out: Path) -> None:
 
     out = Path(out)
     if out.exists() and not out.is_dir():
-        raise CytoCascadeError(
-            "The report needs a folder, this is a file.", path=out, hint="Choose another name."
-        )
+        raise CytoCascadeError("The report needs a folder, this is a file.", path=out, hint="Choose another name.")
     write_text(out / "index.html", page(evaluation, pictures))
     write_json(out / "report.json", evaluation.model_dump(mode="json"))
 
@@ -41,6 +39,4 @@ def write_report(evaluation: Evaluation, pictures: Pictures, out: Path) -> None:
 def require_matplotlib() -> None:
     """Raise a `CytoCascadeError` that says what to install if matplotlib is missing."""
     if importlib.util.find_spec("matplotlib") is None:
-        raise CytoCascadeError(
-            "The report's charts need matplotlib.", hint="pip install 'cytocascade[evaluate]'"
-        )
+        raise CytoCascadeError("The report's charts need matplotlib.", hint="pip install 'cytocascade[evaluate]'")

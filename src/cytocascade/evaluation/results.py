@@ -164,6 +164,10 @@ class ClosePair(_Result):
     """Label in it."""
     distance: float
     """Distance of the aligned crops, 0 (same) to 2."""
+    turn: float
+    """Rotation (radians) that brings the synthetic cell nearest to the real one."""
+    flip: bool
+    """Whether it has to be flipped before."""
 
 
 class Memorisation(_Result):

@@ -43,16 +43,13 @@ def log_spectrum(squares: Array, bins: Array) -> Array:
     return np.asarray(10 * np.log10(mean + 1e-12))
 
 
-def compare_field_spectra(
-    real: MeasuredSet, synthetic: MeasuredSet, splits: Sequence[Split]
-) -> SpectrumComparison:
+def compare_field_spectra(real: MeasuredSet, synthetic: MeasuredSet, splits: Sequence[Split]) -> SpectrumComparison:
     """Compare the mean log spectra of whole fields; power is in squared grey values."""
     sides = [min(image.image.shape) for one in (real, synthetic) for image in one.images]
     side = min(MAX_TILE, min(sides)) // 2 * 2
     bins, centres = spectrum_bins(side)
     ours, theirs = (
-        np.stack([log_spectrum(_tiles(image, side), bins) for image in one.images])
-        for one in (real, synthetic)
+        np.stack([log_spectrum(_tiles(image, side), bins) for image in one.images]) for one in (real, synthetic)
     )
     owners = np.arange(len(ours))
     return _comparison(ours, owners, theirs, centres, side, splits)

@@ -11,10 +11,9 @@ from cytocascade.evaluation.results import Floored
 from cytocascade.seeding import numpy_generator
 
 FLOOR_IN_WORDS = (
-    "Real against real: the real images are split in two halves, always by image. One split is the first "
-    "against the second half in the order of their names, so that in a video strongly correlated "
-    "neighbouring frames are not shared out over both halves; {random} more split the images at random. The floor is the "
-    "mean over all splits."
+    "Real against real: the real images are split in two halves, always by image. One split is the first against the "
+    "second half in the order of their names, so that in a video strongly correlated neighbouring frames are not "
+    "shared out over both halves; {random} more split the images at random. The floor is the mean over all splits."
 )
 
 

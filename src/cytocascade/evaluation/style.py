@@ -20,23 +20,24 @@ table { border-collapse: collapse; width: 100%; font-size: 14.5px; font-variant-
 th { text-align: left; font-weight: 600; color: var(--soft); border-bottom: 2px solid var(--line); }
 th, td { padding: 6px 12px 6px 0; vertical-align: top; }
 td { border-bottom: 1px solid #eef1f4; }
-td.met { color: #1a7f37; font-weight: 600; white-space: nowrap; }
-td.missed { color: #b3261e; font-weight: 600; white-space: nowrap; }
-td.shown { color: var(--soft); }
+td .met { color: #1a7f37; font-weight: 600; white-space: nowrap; }
+td .missed { color: #b3261e; font-weight: 600; white-space: nowrap; }
+td .shown { color: var(--soft); }
 .key { display: inline-block; width: 28px; height: 4px; border-radius: 2px; vertical-align: middle;
-  margin-left: 6px; }
+  margin-right: 4px; }
 .key.real { background: var(--real); }
 .key.synthetic { background: var(--synthetic); }
 figure { margin: 0; }
 figure.real img { border-top: 4px solid var(--real); }
 figure.synthetic img { border-top: 4px solid var(--synthetic); }
 figure.wide { margin-bottom: 14px; }
+figure.wide img { width: 100%; }
 figcaption { font-size: 13px; color: var(--soft); margin-top: 2px; }
 img { display: block; max-width: 100%; height: auto; }
 img.field { width: 100%; }
 img.chart { margin: 0 auto 14px; }
 .row { display: grid; gap: 10px; }
 .row.four { grid-template-columns: repeat(4, minmax(0, 1fr)); }
-.row.pairs { grid-template-columns: repeat(auto-fill, 160px); }
+.row.pairs { grid-template-columns: repeat(auto-fill, 175px); }
 @media (max-width: 700px) { .row.four { grid-template-columns: repeat(2, 1fr); } section { padding: 16px; } }
 """

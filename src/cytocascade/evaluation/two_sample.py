@@ -52,16 +52,12 @@ def two_sample_test(
     best = max(MODELS, key=lambda model: scores[model])
     floors = []
     for index, split in enumerate(splits):
-        first, second = (
-            tuple(part[np.isin(real[1], half)] for part in real) for half in (split.first, split.second)
-        )
+        first, second = (tuple(part[np.isin(real[1], half)] for part in real) for half in (split.first, split.second))
         if min(len(first[0]), len(second[0])) < 4:
             floors.append(0.5)
             continue
         draw = numpy_generator(seed, "evaluation", "two-sample floor", index)
-        floors.append(
-            max(_scores(*_balanced((first[0], first[1]), (second[0], second[1]), draw), seed).values())
-        )
+        floors.append(max(_scores(*_balanced((first[0], first[1]), (second[0], second[1]), draw), seed).values()))
     return TwoSampleTest(
         accuracy=with_floor(scores[best], floors),
         classifier="gradient boosting" if best == MODELS[0] else "logistic regression",
@@ -107,9 +103,7 @@ def _folds(classes: Array, groups: Array, seed: int) -> list[tuple[Array, Array]
 def require_sklearn() -> None:
     """Raise a `CytoCascadeError` that says what to install if scikit-learn is missing."""
     if importlib.util.find_spec("sklearn") is None:
-        raise CytoCascadeError(
-            "The two-sample test needs scikit-learn.", hint="pip install 'cytocascade[evaluate]'"
-        )
+        raise CytoCascadeError("The two-sample test needs scikit-learn.", hint="pip install 'cytocascade[evaluate]'")
 
 
 def _model(name: str, seed: int) -> Any:
