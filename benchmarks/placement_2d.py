@@ -61,9 +61,7 @@ def example_statistics(diameter: float, coverage: float) -> PopulationStatistics
         point = generator.uniform(0, side, 2)
         if generator.random() < 0.5:
             angle = generator.uniform(0, 2 * np.pi)
-            beside = (diameter + 1 + generator.exponential(0.1 * diameter)) * np.array(
-                [np.sin(angle), np.cos(angle)]
-            )
+            beside = (diameter + 1 + generator.exponential(0.1 * diameter)) * np.array([np.sin(angle), np.cos(angle)])
             point = centres[generator.integers(len(centres))] + beside
         inside = ((point >= 0) & (point < side)).all()
         if inside and (np.linalg.norm(np.array(centres) - point, axis=1) > diameter + 1).all():

@@ -46,17 +46,13 @@ def test_cells_do_not_overlap(statistics: PopulationStatistics, masks: list[Bool
     assert int((labels > 0).sum()) == visible_pixels(placement, masks)
 
 
-def test_same_params_give_the_same_placement(
-    statistics: PopulationStatistics, masks: list[BoolArray]
-) -> None:
+def test_same_params_give_the_same_placement(statistics: PopulationStatistics, masks: list[BoolArray]) -> None:
     params, placement, _ = place(statistics, masks, count=40)
     assert place_cells(masks, SHAPE, params) == placement
     assert place_cells(masks, SHAPE, replace(params, seed=params.seed + 1)) != placement
 
 
-def test_params_from_json_give_the_same_placement(
-    statistics: PopulationStatistics, masks: list[BoolArray]
-) -> None:
+def test_params_from_json_give_the_same_placement(statistics: PopulationStatistics, masks: list[BoolArray]) -> None:
     params, placement, _ = place(statistics, masks)
     assert place_cells(masks, SHAPE, PlacementParams.from_json(params.to_json())) == placement
 
@@ -94,9 +90,7 @@ def test_measured_gaps_and_classes_are_those_of_the_painted_field(
     assert agreed >= 0.9 * len(whole)
 
 
-def test_p_cluster_0_leaves_every_cell_alone(
-    statistics: PopulationStatistics, masks: list[BoolArray]
-) -> None:
+def test_p_cluster_0_leaves_every_cell_alone(statistics: PopulationStatistics, masks: list[BoolArray]) -> None:
     _, placement, labels = place(statistics, masks, count=40, p_cluster=0.0)
     assert placement.rejected == 0
     assert (final_gaps(labels) > statistics.cluster_gap).all()
@@ -115,8 +109,7 @@ def test_a_given_touching_rate_is_reached(
     statistics: PopulationStatistics, masks: list[BoolArray], rate: float
 ) -> None:
     touching = [
-        final_gaps(place(statistics, masks, seed=seed, count=40, touching_rate=rate)[2]) == 0
-        for seed in range(3)
+        final_gaps(place(statistics, masks, seed=seed, count=40, touching_rate=rate)[2]) == 0 for seed in range(3)
     ]
     assert np.mean(touching) == pytest.approx(rate, abs=0.06)
 
@@ -131,9 +124,7 @@ def test_overlap_appears_only_if_asked_for(statistics: PopulationStatistics, mas
     assert int((labels > 0).sum()) < visible_pixels(placement, masks)
 
 
-def test_no_cell_is_hidden_by_more_than_allowed(
-    statistics: PopulationStatistics, masks: list[BoolArray]
-) -> None:
+def test_no_cell_is_hidden_by_more_than_allowed(statistics: PopulationStatistics, masks: list[BoolArray]) -> None:
     _, placement, _ = place(statistics, masks, count=60, p_cluster=1.0, overlap_rate=1.0, max_overlap=0.2)
     labels, cells = paint_labels(placement.cells, masks, SHAPE)
     for label, cell in cells.items():
@@ -151,9 +142,7 @@ def test_an_impossible_count_is_reported_as_rejected_cells(
     assert len(placement.cells) >= 5
 
 
-def test_the_largest_rank_gets_the_largest_mask(
-    statistics: PopulationStatistics, masks: list[BoolArray]
-) -> None:
+def test_the_largest_rank_gets_the_largest_mask(statistics: PopulationStatistics, masks: list[BoolArray]) -> None:
     params, placement, _ = place(statistics, masks, count=30)
     areas = [masks[i].sum() for i in range(30)]
     first = placement.cells[int(np.argmax(params.size_rank))]
@@ -193,6 +182,4 @@ def test_the_same_code_fills_a_volume() -> None:
     assert placement.rejected == 0
     assert len(cells) == 12
     assert labels.ndim == 3
-    assert all(
-        (labels == label).sum() == ball.sum() for label, cut in enumerate(params.cut, start=1) if not cut
-    )
+    assert all((labels == label).sum() == ball.sum() for label, cut in enumerate(params.cut, start=1) if not cut)

@@ -182,9 +182,7 @@ class CandidateSearch:
         centre = np.sqrt(((offset * field.spacing) ** 2).sum(axis=2).min(axis=1))
         return Candidates(corner, gap, index[rows, nearest], centre, others)
 
-    def slide(
-        self, shape: CellShape, corner: Array, gap: float, cut: bool, is_other: BoolArray | None
-    ) -> Candidates:
+    def slide(self, shape: CellShape, corner: Array, gap: float, cut: bool, is_other: BoolArray | None) -> Candidates:
         """Move candidates along the slope of the distance until their gap is the wanted one, if possible."""
         best = self.evaluate(shape, corner, is_other)
         spacing = np.asarray(self.field.spacing)

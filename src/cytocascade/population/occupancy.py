@@ -51,9 +51,7 @@ class OccupiedField:
     ) -> None:
         self.shape, self.spacing, self.margin = shape, spacing, margin
         self.reach, self.far, self.block = reach, far, block
-        padded = tuple(
-            math.ceil((side + 2 * extra) / size) * size for side, extra, size in zip(shape, margin, block)
-        )
+        padded = tuple(math.ceil((side + 2 * extra) / size) * size for side, extra, size in zip(shape, margin, block))
         self.fine: FloatArray = np.full(padded, reach, dtype=np.float32)
         self.owner: Array = np.full(padded, -1, dtype=np.int32)
         blocks = tuple(side // size for side, size in zip(padded, block))
@@ -125,6 +123,4 @@ class OccupiedField:
     def slope(self, index: Array) -> Array:
         """Return the gradient of the fine distance, (n, ndim) per pixel, at flat indices."""
         flat = self.fine.ravel()
-        return np.stack(
-            [0.5 * (flat[index + stride] - flat[index - stride]) for stride in self.strides], axis=1
-        )
+        return np.stack([0.5 * (flat[index + stride] - flat[index - stride]) for stride in self.strides], axis=1)

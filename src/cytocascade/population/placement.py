@@ -27,7 +27,7 @@ from cytocascade.population.occupancy import OccupiedField
 from cytocascade.population.params import PlacementParams
 from cytocascade.types import Array, BoolArray
 
-_CANDIDATES = 32
+_CANDIDATES = 64
 _ROUNDS = 4
 
 
@@ -128,9 +128,7 @@ class _Placer:
         )
         self.search = CandidateSearch(self.field, np.random.default_rng(params.seed))
         self.by_size = np.argsort([one.area for one in shapes], kind="stable")
-        self.slot_of_rank = np.argsort(
-            np.argsort(params.size_rank[: len(shapes)], kind="stable"), kind="stable"
-        )
+        self.slot_of_rank = np.argsort(np.argsort(params.size_rank[: len(shapes)], kind="stable"), kind="stable")
         self.group_of = np.full(len(shapes) + 1, -2)
         self.nearest = np.full(len(shapes), np.inf)
         self.overlaps = np.zeros(len(shapes), dtype=bool)

@@ -119,9 +119,7 @@ def _draw_count(
     if isinstance(wanted, tuple):
         low, high = wanted
         if not 0 <= low <= high:
-            raise CytoCascadeError(
-                f"{low}:{high} is no range of cell counts", hint="Give LOW:HIGH, 0 <= LOW <= HIGH."
-            )
+            raise CytoCascadeError(f"{low}:{high} is no range of cell counts", hint="Give LOW:HIGH, 0 <= LOW <= HIGH.")
         return int(generator.integers(low, high + 1))
     if wanted is not None:
         if wanted < 0:
@@ -163,13 +161,11 @@ def _sequential(
     gaps, distances = np.full(count, _FAR), np.full(count, _FAR)
     for k in range(1, count):
         here = math.log(k / count)
-        score = pair_weight - 0.5 * (((log_visited - here) / 0.2) ** 2 + ((rank - size_rank[k]) / 0.15) ** 2)
+        score = pair_weight - 0.5 * (((log_visited - here) / 0.2) ** 2 + ((rank - size_rank[k]) / 0.08) ** 2)
         chances = np.cumsum(np.exp(score - score.max()))
         pick = min(int(np.searchsorted(chances, generator.random() * chances[-1])), len(real) - 1)
         # Gaps between cells that keep apart widen as the cells get sparser; contacts do not.
-        wider = math.exp(
-            (pair_log_density[pick] + log_visited[pick] - log_density - here) / len(images[0].frame)
-        )
+        wider = math.exp((pair_log_density[pick] + log_visited[pick] - log_density - here) / len(images[0].frame))
         beyond = max(real[pick] - statistics.cluster_gap, 0.0)
         gaps[k] = min(real[pick], statistics.cluster_gap) + beyond * wider
         distances[k] = centroid[pick] + gaps[k] - real[pick]

@@ -45,7 +45,7 @@ class ImageArrangement(BaseModel):
     visited: list[float] = Field(default_factory=list)
     """Fraction of the cells visited before this one, in (0, 1)."""
     size_rank: list[float] = Field(default_factory=list)
-    """Rank of the cell's area among those of its image, in (0, 1); 1 is the largest."""
+    """Rank of the cell's area among the whole cells of its image, in (0, 1), 1 is the largest; random if cut."""
     gap: list[float] = Field(default_factory=list)
     """Edge-to-edge gap to the nearest cell visited before, in micrometres; 0 if they touch."""
     distance: list[float] = Field(default_factory=list)
@@ -170,16 +170,14 @@ def _arrangement(
 ) -> ImageArrangement:
     count = len(cells)
     frame = tuple(float(side * step) for side, step in zip(image.shape, spacing))
-    rank = (np.argsort(np.argsort(cells.area, kind="stable"), kind="stable") + 0.5) / count
+    rank = _size_ranks(cells, generator)
     rows: list[tuple[float, float, float, float]] = []
     distances = cdist(cells.centroid, cells.centroid)
     if count > 1:
         for _ in range(math.ceil(pairs / (count - 1))):
             order = generator.permutation(count)
             gap, distance = sequential_gaps(gaps, order), sequential_gaps(distances, order)
-            rows += [
-                (k / count, float(rank[order[k]]), float(gap[k]), float(distance[k])) for k in range(1, count)
-            ]
+            rows += [(k / count, float(rank[order[k]]), float(gap[k]), float(distance[k])) for k in range(1, count)]
     if len(rows) > pairs:
         rows = [rows[i] for i in np.linspace(0, len(rows) - 1, pairs).round().astype(int)]
     labelled = count / math.prod(frame)
@@ -194,6 +192,14 @@ def _arrangement(
         gap=[round(row[2], 4) for row in rows],
         distance=[round(row[3], 4) for row in rows],
     )
+
+
+def _size_ranks(cells: CellOutlines, generator: np.random.Generator) -> Array:
+    """Return the rank in (0, 1) of each area among the whole cells; a random one for cut cells, of unknown size."""
+    whole = ~cells.cut
+    rank = generator.random(len(cells))
+    rank[whole] = (np.argsort(np.argsort(cells.area[whole], kind="stable"), kind="stable") + 0.5) / max(whole.sum(), 1)
+    return rank
 
 
 def _dense_window_density(image: Array, spacing: tuple[float, ...], diameter: float) -> float:
