@@ -14,6 +14,7 @@ from cytocascade.seeding import derive_seed, numpy_generator
 from cytocascade.types import Array, FloatArray
 
 _SMOOTHING = 0.35
+_SURFACE_SMOOTHING = 0.7
 
 
 def draw_background(statistics: ImagingStatistics, seed: int, *keys: str | int) -> dict[str, Any]:
@@ -44,21 +45,37 @@ def draw_background(statistics: ImagingStatistics, seed: int, *keys: str | int) 
     level, gain, texture = _smoothed(table, index, generator.standard_normal(3))
     gain = _same_sign(gain, table[:, 1])
     texture = float(np.clip(texture, 0.5 * table[:, 2].min(), 1.5 * table[:, 2].max()))
-    model = statistics.illumination
-    unit = {"absolute": 1.0, "level": level, "gain": abs(gain)}[model.unit]
-    values, vectors = np.linalg.eigh(np.asarray(model.covariance))
-    scores = np.clip(generator.standard_normal(len(values)), -2, 2)
-    relative = np.asarray(model.mean) + vectors @ (np.sqrt(np.maximum(values, 0)) * scores)
+    illumination = _draw_illumination(statistics, index, generator, level=level, gain=gain)
     return {
         "record": index,
         "level": level,
         "gain": gain,
         "texture": texture,
-        "illumination": [float(value) for value in unit * relative],
+        "illumination": illumination,
         "haze_widths": list(statistics.haze_widths),
         "haze_strengths": list(records[index].haze),
         "field_seed": derive_seed(seed, *keys, "background", "field"),
     }
+
+
+def _draw_illumination(
+    statistics: ImagingStatistics, index: int, generator: np.random.Generator, *, level: float, gain: float
+) -> list[float]:
+    model = statistics.illumination
+    records = statistics.records
+    measured = np.array([record.illumination for record in records])
+    of_record = {
+        "absolute": np.ones(len(records)),
+        "level": np.array([record.level for record in records]),
+        "gain": np.array([abs(record.gain) for record in records]),
+    }[model.unit]
+    mean = np.asarray(model.mean)
+    values, vectors = np.linalg.eigh(np.asarray(model.covariance))
+    jitter = vectors @ (np.sqrt(np.maximum(values, 0)) * np.clip(generator.standard_normal(len(values)), -2, 2))
+    departure = measured[index] / of_record[index] - mean
+    relative = mean + (departure + _SURFACE_SMOOTHING * jitter) / np.sqrt(1 + _SURFACE_SMOOTHING**2)
+    unit = {"absolute": 1.0, "level": level, "gain": abs(gain)}[model.unit]
+    return [float(value) for value in unit * relative]
 
 
 def _smoothed(table: Array, index: int, scores: Array) -> Sequence[float]:

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-from numpy.polynomial import legendre
 from scipy import linalg
 from scipy import ndimage as ndi
 from scipy.optimize import lsq_linear
+from scipy.special import eval_legendre
 
 from cytocascade.types import Array, BoolArray, FloatArray
 
 ORDER = 3
 _BLOCKS = 12_000
 _RIDGE = 1e-3
+_HAZE_RIDGE = 0.1
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def illumination_terms(ndim: int) -> list[tuple[int, ...]]:
 
 def _axis_polynomials(shape: Sequence[int]) -> list[Array]:
     # Coordinates run over [-1, 1] from frame edge to frame edge, whatever the number of pixels.
-    return [legendre.legvander((2 * np.arange(n) + 1) / n - 1, ORDER) for n in shape]
+    return [eval_legendre(np.arange(ORDER + 1), ((2 * np.arange(n) + 1) / n - 1)[:, None]) for n in shape]
 
 
 def illumination_basis(shape: Sequence[int]) -> Array:
@@ -101,7 +102,7 @@ def blur_wide(signal: FloatArray, width: float) -> FloatArray:
         share = (position - low).reshape([-1 if a == axis else 1 for a in range(signal.ndim)])
         high = np.minimum(low + 1, smooth.shape[axis] - 1)
         smooth = np.take(smooth, low, axis) * (1 - share) + np.take(smooth, high, axis) * share
-    return smooth.astype(np.float32)
+    return np.asarray(smooth, dtype=np.float32)
 
 
 def render_haze(signal: FloatArray, widths: Sequence[float], strengths: Sequence[float]) -> FloatArray:
@@ -113,8 +114,30 @@ def render_haze(signal: FloatArray, widths: Sequence[float], strengths: Sequence
     return haze
 
 
-def fit_large_scale(image: Array, free: BoolArray, signal: FloatArray, widths: Sequence[float]) -> LargeScale:
-    """Fit constant, illumination and haze to the background pixels of an image, robustly.
+@dataclass(frozen=True)
+class LargeScaleProblem:
+    """Block means of the background of one image, ready for `solve_large_scale`.
+
+    Attributes
+    ----------
+    design : ndarray, (n, 1 + t + k)
+        Constant, illumination terms and blurred cell signal (one column per haze width) of each block.
+    target, weight : ndarray, (n,)
+        Background of each block, in the image's units, and how much of the block it comes from.
+    haze : int
+        Number of haze columns, k.
+    """
+
+    design: Array
+    target: Array
+    weight: Array
+    haze: int
+
+
+def large_scale_problem(
+    image: Array, free: BoolArray, signal: FloatArray, widths: Sequence[float]
+) -> LargeScaleProblem:
+    """Reduce an image to what determines its large-scale background.
 
     Parameters
     ----------
@@ -126,11 +149,6 @@ def fit_large_scale(image: Array, free: BoolArray, signal: FloatArray, widths: S
         Image minus local background inside the cells, 0 elsewhere.
     widths : sequence of float
         Standard deviations of the haze, in pixels.
-
-    Returns
-    -------
-    LargeScale
-        Haze strengths are never negative.
     """
     block = max(1, round((image.size / _BLOCKS) ** (1 / image.ndim)))
     mean, mass = block_means(image, free, block)
@@ -139,28 +157,43 @@ def fit_large_scale(image: Array, free: BoolArray, signal: FloatArray, widths: S
     columns += [block_means(plane, ones, block)[0] for plane in illumination_basis(image.shape)]
     columns += [block_means(blur_wide(signal, width), ones, block)[0] for width in widths]
     seen = mass > 0.1 * mass.max()
-    design = np.stack([column[seen] for column in columns], axis=1)
-    target, weight = mean[seen], mass[seen]
-    offset = float(np.median(target))
-    solution = _robust_solution(design, target - offset, weight, free_terms=len(columns) - len(widths))
-    n_terms = len(columns) - len(widths)
-    return LargeScale(
-        constant=offset + float(solution[0]), coefficients=solution[1:n_terms], haze=solution[n_terms:]
+    return LargeScaleProblem(
+        design=np.stack([column[seen] for column in columns], axis=1),
+        target=mean[seen], weight=mass[seen], haze=len(widths),
     )
 
 
-def _robust_solution(design: Array, target: Array, weight: Array, *, free_terms: int) -> Array:
+def fit_large_scale(problems: Sequence[LargeScaleProblem]) -> list[LargeScale]:
+    """Fit constant, illumination and haze of several images, robustly; haze is never negative.
+
+    In one image haze is hard to tell from illumination. Optics do not change from image to image, so each
+    image's haze is held near the median over the images.
+    """
+    alone = [_solve(problem, np.zeros(problem.haze), _RIDGE) for problem in problems]
+    if len(problems) == 1:
+        return alone
+    common = np.median([fit.haze for fit in alone], axis=0)
+    return [_solve(problem, common, _HAZE_RIDGE) for problem in problems]
+
+
+def _solve(problem: LargeScaleProblem, haze: Array, trust: float) -> LargeScale:
     # Unlabelled cells and debris are bright outliers: Tukey weights, scale from the median deviation.
+    design, weight = problem.design, problem.weight
+    size = design.shape[1]
+    start = size - problem.haze
+    offset = float(np.median(problem.target))
+    target = problem.target - offset
     scale = np.maximum(np.sqrt((design**2).mean(axis=0)), 1e-12)
-    lower = np.where(np.arange(design.shape[1]) < free_terms, -np.inf, 0.0)
-    ridge = np.diag(np.sqrt(_RIDGE * weight.sum()) * (np.arange(design.shape[1]) > 0))
+    lower = np.where(np.arange(size) < start, -np.inf, 0.0)
+    strength = np.sqrt(weight.sum() * np.r_[0.0, np.full(start - 1, _RIDGE), np.full(problem.haze, trust)])
+    prior = np.r_[np.zeros(start), haze] * scale
     robust = np.ones(len(target))
-    solution = np.zeros(design.shape[1])
+    solution = np.zeros(size)
     for _ in range(6):
         root = np.sqrt(weight * robust)
-        stacked = np.vstack([design / scale * root[:, None], ridge])
+        stacked = np.vstack([design / scale * root[:, None], np.diag(strength)])
         rotation, triangle = linalg.qr(stacked, mode="economic")
-        rhs = rotation.T @ np.concatenate([target * root, np.zeros(design.shape[1])])
+        rhs = rotation.T @ np.concatenate([target * root, strength * prior])
         fitted = lsq_linear(triangle, rhs, bounds=(lower, np.inf), method="bvls")
         solution = fitted.x / scale
         residual = target - design @ solution
@@ -168,4 +201,6 @@ def _robust_solution(design: Array, target: Array, weight: Array, *, free_terms:
         if spread <= 0:
             break
         robust = np.clip(1 - (residual / (6 * spread)) ** 2, 0, 1) ** 2
-    return solution
+    return LargeScale(
+        constant=offset + float(solution[0]), coefficients=solution[1:start], haze=solution[start:]
+    )

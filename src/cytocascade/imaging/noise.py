@@ -13,6 +13,7 @@ from cytocascade.types import Array, BoolArray, FloatArray
 
 _BINS = 16
 _MIN_BIN = 1500
+_MIN_WINDOWS = 200
 _WINDOW = 7
 _LOW = 0.2
 
@@ -95,13 +96,6 @@ def _high_pass(image: Array) -> FloatArray:
     return values
 
 
-def _high_pass_power(kernel: Array) -> float:
-    """Return the variance of the high-passed image for noise of variance 1 and autocorrelation `kernel`."""
-    stencil = np.outer([1.0, -2.0, 1.0], [1.0, -2.0, 1.0])
-    pairs = ndi.correlate(np.pad(stencil, 4), np.asarray(kernel), mode="constant")
-    return float(max((np.pad(stencil, 4) * pairs).sum(), 1e-3))
-
-
 def _low_quantile_of_unit_noise(kernel: Array) -> float:
     """Return what the low quantile of windowed high-pass variance is for pure noise of variance 1."""
     noise = sample_noise(np.random.default_rng(0), kernel, (256, 256))
@@ -123,12 +117,13 @@ def noise_by_intensity(
     size = (1,) * (image.ndim - 2) + (_WINDOW + 2, _WINDOW + 2)
     inside = ndi.minimum_filter(labels, size=size) == ndi.maximum_filter(labels, size=size)
     inside &= (labels > 0) & (ndi.maximum_filter(image, size=size) < saturation)
-    if inside.sum() < _MIN_BIN // 4:
+    if inside.sum() < _MIN_WINDOWS:
         return np.zeros(0), np.zeros(0), np.zeros(0)
-    window = size[:-2] + (_WINDOW, _WINDOW)
+    window = (*size[:-2], _WINDOW, _WINDOW)
     power = ndi.uniform_filter(_high_pass(image) ** 2, window)[inside]
     light = ndi.uniform_filter(np.asarray(image, dtype=np.float32), window)[inside]
-    bins = int(np.clip(light.size // _MIN_BIN, 1, 10))
+    # Narrow bins: mixing dim and bright cells would let the dim ones set the low quantile.
+    bins = int(np.clip(light.size // _MIN_WINDOWS, 1, 16))
     edges = np.quantile(light, np.linspace(0, 1, bins + 1))
     which = np.clip(np.searchsorted(edges, light, side="right") - 1, 0, bins - 1)
     unit = _low_quantile_of_unit_noise(kernel)
@@ -152,13 +147,6 @@ def fit_gain(intensity: Array, variance: Array, weight: Array, background: float
     order = np.argsort(slopes)
     mass = np.cumsum((np.asarray(weight)[usable] * light[usable])[order])
     return float(max(slopes[order][np.searchsorted(mass, 0.5 * mass[-1])], 0.0))
-
-
-def high_pass_variance(image: Array, mask: BoolArray, kernel: Array) -> float:
-    """Return the noise variance of the pixels in `mask`, from the high-passed image."""
-    inner = ndi.binary_erosion(mask, iterations=1, border_value=1)
-    values = _high_pass(image)[inner if inner.any() else mask]
-    return float(np.mean(values**2)) / _high_pass_power(kernel)
 
 
 def kernel_rows(kernel: Array) -> list[list[float]]:

@@ -23,7 +23,7 @@ class OutputFormat(BaseModel):
     low: float | None
     """Smallest value that can occur; none for floating point."""
     high: float | None
-    """Largest value that can occur: the saturation level if the images saturate; none for floating point that does not."""
+    """Largest value that can occur: where the images saturate, else the dtype's; none for unsaturated floats."""
     step: int
     """Regular distance of the grey levels (1: every integer; 0: continuous); levels start at `origin`."""
     origin: int
@@ -50,9 +50,10 @@ def fit_output(images: Sequence[Array]) -> OutputFormat:
         return OutputFormat(dtype=dtype.name, low=None, high=top, step=0, origin=0, levels=[])
     info = np.iinfo(dtype)
     high = float(info.max) if top is None else top
-    levels, counts = np.unique(np.concatenate([np.unique(image) for image in images]), return_counts=True)
+    levels = np.unique(np.concatenate([np.unique(image) for image in images]))
     step = int(np.gcd.reduce(np.diff(levels.astype(np.int64)))) if len(levels) > 2 else 1
-    step, used = max(step, 1), []
+    step = max(step, 1)
+    used: list[int] = []
     if step == 1 and int(levels[-1]) - int(levels[0]) <= 1024:
         used = _irregular_levels(images, int(levels[0]), int(levels[-1]), int(high))
     return OutputFormat(
@@ -84,7 +85,8 @@ def level_width(output: OutputFormat, value: float) -> float:
     """Return the distance of the grey levels around `value`."""
     if len(output.levels) < 2:
         return float(output.step)
-    levels = np.asarray(output.levels[: max(2, np.searchsorted(output.levels, value) + 4)])
+    nearby = int(np.searchsorted(output.levels, value))
+    levels = np.asarray(output.levels[: max(2, nearby + 4)], dtype=np.int64)
     return float(np.median(np.diff(levels[-6:])))
 
 
@@ -112,6 +114,6 @@ def quantise(image: FloatArray, output: OutputFormat) -> Array:
         levels = np.asarray(output.levels)
         bounded = np.clip(np.asarray(image, dtype=np.float64), levels[0], min(high, levels[-1]))
         nearest = np.searchsorted(0.5 * (levels[1:] + levels[:-1]), bounded)
-        return levels[nearest].astype(output.dtype)
+        return np.asarray(levels[nearest], dtype=output.dtype)
     steps = np.rint((np.asarray(image, dtype=np.float64) - output.origin) / output.step)
-    return np.clip(steps * output.step + output.origin, low, high).astype(output.dtype)
+    return np.asarray(np.clip(steps * output.step + output.origin, low, high), dtype=output.dtype)

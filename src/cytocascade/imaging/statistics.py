@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
-from scipy import ndimage as ndi
 
 from cytocascade.errors import CytoCascadeError
-from cytocascade.images.background import background_noise, background_pixels, estimate_background
-from cytocascade.imaging.illumination import LargeScale, fit_large_scale, render_haze, render_illumination
+from cytocascade.imaging.illumination import (
+    LargeScale,
+    fit_large_scale,
+    large_scale_problem,
+    render_haze,
+    render_illumination,
+)
 from cytocascade.imaging.noise import NoiseModel, NoiseTable, fit_gain, kernel_rows, noise_by_intensity, pooled
 from cytocascade.imaging.output import OutputFormat, fit_output, level_width
+from cytocascade.imaging.regions import LOCAL, PreparedImage, away_from, prepare, without_debris
 from cytocascade.imaging.texture import (
     MAX_LAG,
     masked_autocovariance,
     normal_quantiles,
     smooth_inside,
     split_autocovariance,
-    standardise_quantiles,
+    without_heavy_tails,
 )
-from cytocascade.types import AnnotatedImage, Array, BoolArray, FloatArray
+from cytocascade.types import AnnotatedImage, Array
 
 HAZE_WIDTHS = (1.0, 3.0, 8.0)
 """Widths of the haze in radii of the median cell."""
-_LOCAL = 4.0
-_SPECK = 1.5
+_RIM = 0.5
+_CALM = 1.5
+_LUMINOUS = 3.0
 
 
 class ImageRecord(BaseModel):
@@ -86,60 +91,6 @@ class ImagingStatistics(BaseModel):
     """File format of the images."""
 
 
-@dataclass(frozen=True)
-class _Prepared:
-    image: Array
-    labels: Array
-    free: BoolArray
-    signal: FloatArray
-    gain: float
-    noise: float
-    radius: float
-
-
-def _prepare(source: AnnotatedImage) -> _Prepared:
-    image, labels = source.image, source.labels
-    if image.shape != labels.shape or image.ndim < 2:
-        raise CytoCascadeError(
-            f"image {image.shape} and labels {labels.shape} differ in shape", path=source.name,
-            hint="Give images and masks of the same size.",
-        )
-    if not np.isfinite(image).all():
-        raise CytoCascadeError("the image holds NaN or infinite values", path=source.name, hint="Repair the file.")
-    # Faint cells are often left out of the masks, so the background is always cleared of what looks like one.
-    background = estimate_background(image, labels, sparse=True)
-    free = background_pixels(image, labels, sparse=True)
-    if not free.any():
-        free = background_pixels(image, labels)
-    above = np.asarray(image, dtype=np.float32) - background
-    ids = np.flatnonzero(np.bincount(labels.ravel()))[1:] if (labels > 0).any() else np.zeros(0, dtype=int)
-    ids = ids[ids > 0]
-    areas = np.bincount(labels.ravel())[ids]
-    means = np.atleast_1d(ndi.mean(above, labels, ids)) if len(ids) else np.zeros(1)
-    size = float(np.median(areas)) if len(ids) else 400.0
-    radius = (size / np.pi) ** 0.5 if image.ndim == 2 else (0.75 * size / np.pi) ** (1 / 3)
-    return _Prepared(
-        image=image, labels=labels, free=free, signal=np.where(labels > 0, above, np.float32(0)),
-        gain=float(np.median(means)), noise=background_noise(image, background, free), radius=radius,
-    )
-
-
-def _quiet_background(residual: Array, free: BoolArray) -> BoolArray:
-    """Return the background away from cell rims and without specks of debris."""
-    inner = ndi.binary_erosion(free, iterations=4, border_value=1)
-    quiet = inner if inner.sum() > 0.3 * free.sum() else free
-    fine, _ = smooth_inside(residual, quiet, _SPECK)
-    coarse, _ = smooth_inside(residual, quiet, _LOCAL)
-    difference = np.abs(fine - coarse)
-    spread = 1.4826 * float(np.median(difference[quiet]))
-    centre = float(np.median(coarse[quiet]))
-    wide = 1.4826 * float(np.median(np.abs(coarse[quiet] - centre)))
-    specks = quiet & (difference > 7 * spread) & (spread > 0)
-    specks |= quiet & (np.abs(coarse - centre) > 8 * wide) & (wide > 0)
-    kept = quiet & ~ndi.binary_dilation(specks, iterations=3)
-    return kept if kept.sum() > 0.5 * quiet.sum() else quiet
-
-
 def _pool_illumination(fits: Sequence[LargeScale], levels: Array, gains: Array) -> Illumination:
     coefficients = np.stack([fit.coefficients for fit in fits])
     units: dict[Literal["absolute", "level", "gain"], Array] = {"absolute": np.ones(len(fits))}
@@ -186,15 +137,25 @@ def fit_imaging(images: Sequence[AnnotatedImage]) -> ImagingStatistics:
         raise CytoCascadeError(
             f"the images differ in type: {sorted(kinds)} (dtype, axes)", hint="Convert them to one dtype first."
         )
-    prepared = [_prepare(source) for source in images]
+    prepared = [prepare(source) for source in images]
     output = fit_output([source.image for source in images])
-    widths = [factor * float(np.median([p.radius for p in prepared])) for factor in HAZE_WIDTHS]
-    fits = [fit_large_scale(p.image, p.free, p.signal, widths) for p in prepared]
-    return _fit_small_scale(prepared, fits, widths, output)
+    radius = float(np.median([p.radius for p in prepared]))
+    frame = min(min(p.image.shape[-2:]) for p in prepared)
+    # A haze as wide as the frame cannot be told from its illumination.
+    widths = [factor * radius for factor in HAZE_WIDTHS if factor == 1.0 or factor * radius < frame / 4]
+    if np.median([p.gain / max(p.noise, 1e-12) for p in prepared]) < _LUMINOUS:
+        widths = []  # phase contrast: what is no light source scatters no light
+    problems = []
+    for p in prepared:
+        # Right at a cell its own optical rim dominates, which belongs to the cell, not to the haze.
+        away = away_from(p.labels, p.free, _RIM * radius)
+        problems.append(large_scale_problem(p.image, away, p.signal, widths))
+    return _fit_small_scale(prepared, fit_large_scale(problems), radius, widths, output)
 
 
 def _fit_small_scale(
-    prepared: Sequence[_Prepared], fits: Sequence[LargeScale], widths: list[float], output: OutputFormat
+    prepared: Sequence[PreparedImage], fits: Sequence[LargeScale], radius: float, widths: list[float],
+    output: OutputFormat,
 ) -> ImagingStatistics:
     table = NoiseTable()
     reach = max(1, min(MAX_LAG, *(n // 3 for p in prepared for n in p.image.shape[-2:])))
@@ -206,11 +167,11 @@ def _fit_small_scale(
         surface = render_illumination(fit.coefficients.tolist(), p.image.shape) + np.float32(fit.constant)
         surface += render_haze(p.signal, widths, fit.haze.tolist())
         residual = np.asarray(p.image, dtype=np.float32) - surface
-        quiet = _quiet_background(residual, p.free)
+        quiet = without_debris(residual, away_from(p.labels, p.free, _CALM * radius))
         bias = float(residual[quiet].mean())
         residual -= np.float32(bias)
         levels.append(fit.constant + bias)
-        local, covered = smooth_inside(residual, quiet, _LOCAL)
+        local, covered = smooth_inside(residual, quiet, LOCAL)
         table.add(p.image, surface + np.float32(bias) + local, quiet & (covered > 0.5))
         marginals.append(local[quiet & (covered > 0.5)][::7])
         summed, counted = masked_autocovariance(residual, quiet, reach)
@@ -220,13 +181,17 @@ def _fit_small_scale(
     texture, noise = split_autocovariance(np.sum(products, axis=0), np.sum(pairs, axis=0))
     has_texture = bool(texture[0] > 0)
     shapes = [m / s for m, (t, _) in zip(marginals, splits, strict=True) if (s := float(np.sqrt(t[0]))) > 0]
-    quantiles = standardise_quantiles(normal_quantiles(pooled(shapes) if shapes else np.zeros(1)))
+    quantiles, tame = without_heavy_tails(normal_quantiles(pooled(shapes) if shapes else np.zeros(1)))
     level = float(np.mean(levels))
     middle = (noise.shape[0] // 2,) * noise.ndim
     records = [
         ImageRecord(
-            level=lv, gain=p.gain, noise=float(np.sqrt(max(n[middle], 0.0))), texture=float(np.sqrt(max(t[0], 0.0))),
-            illumination=f.coefficients.tolist(), haze=f.haze.tolist(),
+            level=lv,
+            gain=p.gain,
+            noise=float(np.sqrt(max(n[middle], 0.0))),
+            texture=float(np.sqrt(tame * max(t[0], 0.0))),
+            illumination=f.coefficients.tolist(),
+            haze=f.haze.tolist(),
         )
         for lv, p, f, (t, n) in zip(levels, prepared, fits, splits, strict=True)
     ]
@@ -243,13 +208,13 @@ def _fit_small_scale(
 
 
 def _fit_noise(
-    prepared: Sequence[_Prepared], table: NoiseTable, noise: Array, level: float, output: OutputFormat
+    prepared: Sequence[PreparedImage], table: NoiseTable, noise: Array, level: float, output: OutputFormat
 ) -> NoiseModel:
     rows = kernel_rows(noise)
     kernel = np.asarray(rows)
     read = max(float(noise[tuple(size // 2 for size in noise.shape)]), 0.0)
     width = level_width(output, level)
-    coarse = width > 0.2 * np.sqrt(read)
+    coarse = width > 0.5 * np.sqrt(read)
     means, variances, quantiles = table.fit(read, width if coarse else 0.0)
     saturation = np.inf if output.high is None else output.high
     measured = [noise_by_intensity(p.image, p.labels, kernel, saturation) for p in prepared]
