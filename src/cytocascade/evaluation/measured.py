@@ -239,7 +239,9 @@ def _measure(image: AnnotatedImage, *, in_pixels: bool) -> MeasuredImage:
     background = estimate_background(image.image, image.labels, sparse=image.sparse)
     noise = background_noise(image.image, background, free)
     spacing = (1.0, 1.0) if in_pixels else image.spacing
-    table = measure_cells(image.image, image.labels, spacing, background, noise)
+    with np.errstate(invalid="ignore"):
+        # Numbers missing between the labels make scipy divide 0 by 0 for cells that are not there.
+        table = measure_cells(image.image, image.labels, spacing, background, noise)
     return MeasuredImage(image.name, np.asarray(image.image, dtype=np.float32), image.labels, background, noise, table)
 
 
