@@ -22,15 +22,15 @@ MISSED = "#b3261e"
 
 def feature_histograms(evaluation: Evaluation, pictures: Pictures) -> bytes:
     """Return one panel per feature, both sets over common bins, as a PNG."""
-    figure, axes = _figure(3, 3, (10.4, 7.2))
+    figure, axes = _figure(3, 3, (10.4, 7.8))
     for axis, row in zip(axes.ravel(), evaluation.features):
         ours, theirs = (feature_values(one.images, row.name) for one in (pictures.real, pictures.synthetic))
         _overlaid(axis, ours, theirs)
         unit = f" ({row.unit})" if row.unit else ""
-        axis.set_title(f"{TITLES[row.name]}{unit}", fontsize=10, color=INK, loc="left")
-        words = f"{row.distance.value:.2f}  (floor {row.distance.floor:.2f})"
+        axis.set_title(f"{TITLES[row.name]}{unit}", fontsize=10, color=INK, loc="left", pad=19)
+        words = f"{row.distance.value:.2f} apart, floor {row.distance.floor:.2f}"
         colour = MISSED if row.verdict == "missed" else INK
-        axis.set_title(words, fontsize=9, color=colour, loc="right")
+        axis.text(0, 1.04, words, transform=axis.transAxes, fontsize=9, color=colour)
     _legend(figure, axes[0, 0])
     return _png(figure)
 
@@ -76,6 +76,8 @@ def telling_bars(telling: Sequence[TellingFeature]) -> bytes:
     shifts = np.clip([one.shift for one in shown], -3, 3)
     axes[0, 1].barh(places, shifts, color=SYNTHETIC, height=0.6)
     axes[0, 1].axvline(0, color=INK, linewidth=0.8)
+    axes[0, 1].tick_params(left=False)
+    axes[0, 1].spines["left"].set_visible(False)
     axes[0, 1].set_xlim(-3.05, 3.05)
     axes[0, 1].set_xlabel("synthetic median too low  ←  real sd  →  too high", fontsize=9)
     return _png(figure)

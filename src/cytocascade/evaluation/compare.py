@@ -11,7 +11,7 @@ from cytocascade.evaluation.descriptors import describe_cells
 from cytocascade.evaluation.extractors import Choice, load_extractor
 from cytocascade.evaluation.faithfulness import measure_faithfulness
 from cytocascade.evaluation.feature_distances import compare_features
-from cytocascade.evaluation.measured import MAX_CELLS, MeasuredSet, measure_set, select_images
+from cytocascade.evaluation.measured import MAX_CELLS, MAX_TRAINING_CELLS, MeasuredSet, measure_set, select_images
 from cytocascade.evaluation.memorisation import memorisation_check
 from cytocascade.evaluation.perceptual import cell_crop_side, compare_perceptually
 from cytocascade.evaluation.results import Evaluation
@@ -180,11 +180,11 @@ def _measured(
 
 def _limits(measured: MeasuredSet, role: str) -> list[str]:
     notes: list[str] = []
-    if measured.given < len(measured.images):
-        return notes
     if measured.given > len(measured.images):
         notes.append(f"Of {measured.given} {role} images, {len(measured.images)} evenly spaced ones were used.")
-    if len(measured.cells) == MAX_CELLS:
+    if role == "training" and len(measured.cells) == MAX_TRAINING_CELLS:
+        notes.append(f"Copies were searched for among {MAX_TRAINING_CELLS} training cells drawn at random.")
+    elif len(measured.cells) == MAX_CELLS:
         notes.append(f"Texture, copies and label fit rest on {MAX_CELLS} {role} cells drawn at random.")
     return notes
 

@@ -17,6 +17,7 @@ from cytocascade.types import AnnotatedImage, Array, BoolArray, FloatArray
 
 MAX_PIXELS = 64_000_000
 MAX_CELLS = 1500
+MAX_TRAINING_CELLS = 5000
 MIN_CELLS = 10
 
 
@@ -201,7 +202,7 @@ def _left_and_right(image: AnnotatedImage) -> list[AnnotatedImage]:
 
 
 def measure_set(images: Sequence[AnnotatedImage], given: int, role: str, *, in_pixels: bool, seed: int) -> MeasuredSet:
-    """Measure `images` and sample at most `MAX_CELLS` of their complete cells.
+    """Measure `images` and sample at most `MAX_CELLS` of their complete cells (more for training).
 
     Parameters
     ----------
@@ -228,8 +229,10 @@ def measure_set(images: Sequence[AnnotatedImage], given: int, role: str, *, in_p
             f"The {role} set has {len(cells)} complete cells (not cut by the frame); {MIN_CELLS} are needed.",
             hint="Give more annotated images.",
         )
-    if len(cells) > MAX_CELLS:
-        chosen = numpy_generator(seed, "evaluation", "cells", role).choice(len(cells), MAX_CELLS, replace=False)
+    # A copy of a training cell that is left out would go unseen.
+    limit = MAX_TRAINING_CELLS if role == "training" else MAX_CELLS
+    if len(cells) > limit:
+        chosen = numpy_generator(seed, "evaluation", "cells", role).choice(len(cells), limit, replace=False)
         cells = [cells[i] for i in np.sort(chosen)]
     return MeasuredSet(measured, tuple(cells), given)
 
