@@ -32,7 +32,7 @@ class NoiseModel(BaseModel):
     means: list[float]
     """Background levels, increasing, at which the distribution of the noise was measured, in image units."""
     variances: list[float]
-    """Variance of the noise at each of `means`."""
+    """Variance of the noise at each of `means`, without rounding unless there is `jitter`."""
     quantiles: list[list[float]]
     """For each of `means` the deviation of a pixel at the normal scores `texture.SCORES`, in image units."""
     jitter: float
@@ -55,11 +55,19 @@ class NoiseTable:
         self._means.append(local_mean[mask][::stride].astype(np.float64))
         self._values.append(np.asarray(image[mask][::stride], dtype=np.float64))
 
-    def fit(self, variance: float, jitter: float) -> tuple[Array, Array, Array]:
+    def share_at(self, value: float) -> float:
+        """Return the share of the pixels that have exactly `value`."""
+        return float(np.mean(np.concatenate(self._values) == value))
+
+    def fit(self, variance: float, jitter: float, *, level_width: float = 0.0) -> tuple[Array, Array, Array]:
         """Return means (k,), variances (k,) and quantiles (k, s), with overall noise variance `variance`.
 
         Local means are themselves noisy and miss the finest texture, hence the scaling to the variance that
-        the autocovariance gives to noise.
+        the autocovariance gives to noise; it must not include rounding. Counted or clipped light is measured
+        level by level instead (`jitter`: the distance of the grey levels) and not scaled.
+
+        Grey levels of `level_width` not far below the noise make the variance rise and fall with the distance
+        of the mean from the next level. Rounding brings that back, so the table holds the trend alone.
         """
         mean, value = np.concatenate(self._means), np.concatenate(self._values)
         bins = int(np.clip(mean.size // _MIN_BIN, 1, _BINS))
@@ -82,9 +90,14 @@ class NoiseTable:
         order = np.argsort(means)
         table = np.asarray(quantiles)[order]
         spread = np.asarray(variances)[order]
-        factor = float(np.clip(variance / max(spread.mean(), 1e-12), 0.5, 1.5)) if variance > 0 else 1.0
+        factor = float(np.clip(variance / max(spread.mean(), 1e-12), 0.2, 1.5)) if variance > 0 else 1.0
         if jitter > 0:
             factor = 1.0  # counts must stay on their grey levels
+        elif level_width > 0.5 * np.sqrt(variance) and len(means) > 2:
+            shape = (table / np.sqrt(np.maximum(spread, 1e-12))[:, None]).mean(axis=0)
+            trend = np.polyval(np.polyfit(np.asarray(means)[order], spread, 1), np.asarray(means)[order])
+            spread = np.clip(trend, 0.5 * spread.mean(), 2 * spread.mean())
+            table = shape * np.sqrt(spread)[:, None]
         return np.asarray(means)[order], spread * factor, table * np.sqrt(factor)
 
 

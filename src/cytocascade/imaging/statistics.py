@@ -33,6 +33,7 @@ HAZE_WIDTHS = (1.0, 3.0, 8.0)
 """Widths of the haze in radii of the median cell."""
 _RIM = 0.5
 _CALM = 1.5
+_CLIPPED = 0.02
 _LUMINOUS = 3.0
 
 
@@ -142,7 +143,7 @@ def fit_imaging(images: Sequence[AnnotatedImage]) -> ImagingStatistics:
     radius = float(np.median([p.radius for p in prepared]))
     frame = min(min(p.image.shape[-2:]) for p in prepared)
     # A haze as wide as the frame cannot be told from its illumination.
-    widths = [factor * radius for factor in HAZE_WIDTHS if factor == 1.0 or factor * radius < frame / 4]
+    widths = [factor * radius for factor in HAZE_WIDTHS if factor <= 1.0 or factor * radius < frame / 4]
     if np.median([p.gain / max(p.noise, 1e-12) for p in prepared]) < _LUMINOUS:
         widths = []  # phase contrast: what is no light source scatters no light
     problems = []
@@ -215,7 +216,10 @@ def _fit_noise(
     read = max(float(noise[tuple(size // 2 for size in noise.shape)]), 0.0)
     width = level_width(output, level)
     coarse = width > 0.5 * np.sqrt(read)
-    means, variances, quantiles = table.fit(read, width if coarse else 0.0)
+    clipped = output.low is not None and table.share_at(output.low) > _CLIPPED
+    jitter = width if coarse and (output.levels or clipped) else 0.0
+    unrounded = max(read - width**2 / 12, 0.05 * read)
+    means, variances, quantiles = table.fit(unrounded, jitter, level_width=width)
     saturation = np.inf if output.high is None else output.high
     measured = [noise_by_intensity(p.image, p.labels, kernel, saturation) for p in prepared]
     intensity, variance, weight = (pooled([m[k] for m in measured]) for k in range(3))
@@ -226,5 +230,5 @@ def _fit_noise(
         means=means.tolist(),
         variances=variances.tolist(),
         quantiles=quantiles.tolist(),
-        jitter=width if coarse else 0.0,
+        jitter=jitter,
     )
