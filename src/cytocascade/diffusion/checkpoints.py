@@ -59,7 +59,9 @@ def load(
 def save_denoiser(path: Path, model: Denoiser, *, half: bool = True) -> None:
     """Write a trained network, by default in half precision, with its config in the file's metadata."""
     dtype = torch.float16 if half else torch.float32
-    tensors = {name: value.detach().to("cpu", dtype).contiguous() for name, value in model.state_dict().items()}
+    tensors = {
+        name: value.detach().to("cpu", dtype).contiguous() for name, value in model.state_dict().items()
+    }
     metadata = {"config": model.config.model_dump_json()}
     write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata))
 
@@ -82,6 +84,8 @@ def load_denoiser(path: Path) -> Denoiser:
         model.load_state_dict({name: value.float() for name, value in load_file(path).items()})
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise CytoCascadeError(
-            f"these are not weights of this version ({error})", path=path, hint="Copy or fit the bundle again."
+            f"these are not weights of this version ({error})",
+            path=path,
+            hint="Copy or fit the bundle again.",
         ) from error
     return model.to(memory_format=torch.channels_last).eval()

@@ -47,7 +47,9 @@ class Condition:
 
     def to(self, device: torch.device) -> Condition:
         """Return the condition on `device`."""
-        return Condition(*(None if v is None else v.to(device) for v in (self.image, self.scalars, self.style)))
+        return Condition(
+            *(None if v is None else v.to(device) for v in (self.image, self.scalars, self.style))
+        )
 
 
 def starting_noise(model: Denoiser, seeds: Sequence[int]) -> Tensor:

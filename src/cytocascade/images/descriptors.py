@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from skimage.measure import label, regionprops
 
-from cytocascade.images.cells import CROP_SIZE, CROP_MARGIN, SingleCells
+from cytocascade.images.cells import CROP_MARGIN, CROP_SIZE, SingleCells
 from cytocascade.types import Array, BoolArray, FloatArray
 
 SHAPE_NAMES = ("log_area", "eccentricity", "log_concavity")

@@ -114,6 +114,14 @@ def _pool_illumination(fits: Sequence[LargeScale], levels: Array, gains: Array) 
     return Illumination(unit=best, mean=relative.mean(axis=0).tolist(), covariance=covariance.tolist())
 
 
+def with_gains(statistics: ImagingStatistics, gains: Sequence[float]) -> ImagingStatistics:
+    """Return the statistics with other gains, one per fitted image: those that the cells were divided by."""
+    records = [
+        record.model_copy(update={"gain": gain}) for record, gain in zip(statistics.records, gains, strict=True)
+    ]
+    return statistics.model_copy(update={"records": records})
+
+
 def fit_imaging(images: Sequence[AnnotatedImage]) -> ImagingStatistics:
     """Estimate background, noise and format from annotated images.
 

@@ -1,0 +1,1 @@
+"""New single-cell masks by diffusion (MaskDDPM)."""

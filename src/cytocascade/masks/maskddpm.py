@@ -143,7 +143,9 @@ def sample_masks(
         scalars = None if shape is None else torch.as_tensor(shape[open_], dtype=torch.float32)
         styles = torch.full((len(open_),), style, dtype=torch.long)
         guidance = 1.0 if shape is not None else 0.0
-        field = sample(model, noise, Condition(None, scalars, styles), steps=steps, guidance=guidance, workers=workers)
+        field = sample(
+            model, noise, Condition(None, scalars, styles), steps=steps, guidance=guidance, workers=workers
+        )
         cleaned = [clean_mask(distance) for distance in from_field(field)]
         failed = []
         for i, distance in zip(open_, cleaned):

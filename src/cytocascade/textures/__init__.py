@@ -1,0 +1,1 @@
+"""Light painted into masks by diffusion."""

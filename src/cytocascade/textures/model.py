@@ -15,7 +15,7 @@ from cytocascade.images.augment import apply_warp, draw_warp
 from cytocascade.images.cells import CROP_SIZE, Modality, SingleCells
 from cytocascade.images.descriptors import TEXTURE_NAMES
 from cytocascade.seeding import torch_generator
-from cytocascade.types import FloatArray
+from cytocascade.types import BoolArray, FloatArray
 
 TEXTURE_DENOISER = DenoiserConfig(
     size=CROP_SIZE,
@@ -120,6 +120,7 @@ def sample_textures(
     style: int = 0,
     steps: int = TEXTURE_STEPS,
     guidance: float = 1.0,
+    contrast: float = 1.0,
     workers: int = 1,
 ) -> FloatArray:
     """Paint light into masks.
@@ -138,6 +139,8 @@ def sample_textures(
         What the model was trained on.
     style, steps, guidance, workers
         See `cytocascade.diffusion.sampling.sample`.
+    contrast : float
+        Factor on the deviations from the mean inside the mask (fluorescence).
 
     Returns
     -------
@@ -155,10 +158,27 @@ def sample_textures(
     values = sample(model, noise, condition, steps=steps, guidance=guidance, workers=workers)
     signal = from_network(values, modality)[:, 0].numpy()
     if modality == "fluorescence":
-        inside = distance > 0
-        mean = (signal * inside).sum(axis=(1, 2)) / np.maximum(inside.sum(axis=(1, 2)), 1)
-        signal = signal / np.clip(mean, 0.2, 5.0)[:, None, None]
+        signal = with_contrast(_unit_mean(signal, distance > 0), distance, contrast)
     return np.asarray(signal * fade(distance), dtype=np.float32)
+
+
+def with_contrast(signal: FloatArray, distance: FloatArray, contrast: float) -> FloatArray:
+    """Multiply the deviations from the mean by `contrast`, keeping mean and edge profile.
+
+    Parameters
+    ----------
+    signal, distance : ndarray, (n, 64, 64) float32
+        Relative signal and signed distance of the masks.
+    contrast : float
+        1 leaves the signal as it is. The factor sets in over four pixels inside the outline.
+    """
+    depth = np.clip(distance / 4.0, 0.0, 1.0)
+    return _unit_mean(signal + (contrast - 1.0) * depth * (signal - 1.0), distance > 0)
+
+
+def _unit_mean(signal: FloatArray, inside: BoolArray) -> FloatArray:
+    mean = (signal * inside).sum(axis=(1, 2)) / np.maximum(inside.sum(axis=(1, 2)), 1)
+    return np.asarray(signal / np.clip(mean, 0.2, 5.0)[:, None, None], dtype=np.float32)
 
 
 def fade(distance: FloatArray) -> FloatArray:

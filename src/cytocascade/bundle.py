@@ -1,0 +1,200 @@
+"""A trained cascade on disk: one folder with readable config, statistics, weights and a card."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from cytocascade import __version__
+from cytocascade.diffusion.checkpoints import load_denoiser, save_denoiser
+from cytocascade.diffusion.denoiser import Denoiser
+from cytocascade.errors import CytoCascadeError
+from cytocascade.images.cells import Modality
+from cytocascade.imaging.statistics import ImagingStatistics
+from cytocascade.population.cells import CellStatistics
+from cytocascade.population.statistics import PopulationStatistics
+from cytocascade.storage import directory_written_whole, hash_files
+
+FORMAT = 1
+"""Version of the bundle's layout."""
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class BundleConfig(BaseModel):
+    """What a bundle is; ``bundle.json``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: Literal[1] = FORMAT
+    """Layout of the bundle."""
+    name: str
+    """Name of the bundle."""
+    version: str = __version__
+    """Version of CytoCascade that wrote it."""
+    dim: Literal[2] = 2
+    """Axes of the images it generates."""
+    modality: Modality
+    """Whether cells add light to the background or replace it."""
+    spacing: tuple[float, ...]
+    """Micrometres per pixel of the images it was fitted on."""
+    spacing_known: bool
+    """Whether that spacing was given, not assumed."""
+    crop_spacing: float = Field(gt=0)
+    """Micrometres per pixel of the canonical crop."""
+    shape: tuple[int, ...]
+    """Pixels of a typical image it was fitted on; the default size of generated ones."""
+    style: int = Field(0, ge=0)
+    """Index of the learned data-set embedding."""
+    noise_share: float = Field(1.0, ge=0, le=1)
+    """Share of the camera's noise that textures do not already hold, and that is added inside cells."""
+    texture_contrast: float = Field(1.0, gt=0)
+    """Factor on the textures' deviations from their mean that makes their contrast that of the real cells."""
+    training: dict[str, Any] = Field(default_factory=dict)
+    """What it was trained on and how: image names, cells, steps, seed, base."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Everything that is needed to generate images.
+
+    Attributes
+    ----------
+    config : BundleConfig
+        What the bundle is.
+    masks, textures : Denoiser
+        Trained networks, in eval mode.
+    cells : CellStatistics
+        Distribution of the cells' descriptors.
+    population : PopulationStatistics
+        Arrangement of the cells.
+    imaging : ImagingStatistics
+        Background, noise and output format.
+    card : str
+        Markdown: what it was trained on, what it is good for, licence.
+    hash : str
+        SHA-256 of the bundle's files; empty while it has not been saved.
+    """
+
+    config: BundleConfig
+    masks: Denoiser
+    textures: Denoiser
+    cells: CellStatistics
+    population: PopulationStatistics
+    imaging: ImagingStatistics
+    card: str
+    hash: str = ""
+
+
+_STATISTICS: dict[str, type[BaseModel]] = {
+    "cells": CellStatistics,
+    "population": PopulationStatistics,
+    "imaging": ImagingStatistics,
+}
+_NETWORKS = ("masks", "textures")
+_FILES = (
+    "bundle.json",
+    *(f"{n}.json" for n in _STATISTICS),
+    *(f"{n}.safetensors" for n in _NETWORKS),
+    "README.md",
+)
+
+
+def save_bundle(bundle: Bundle, folder: Path) -> None:
+    """Write a bundle; `folder` appears only when it is complete."""
+    with directory_written_whole(folder) as temporary:
+        _write_model(temporary / "bundle.json", bundle.config)
+        for name in _STATISTICS:
+            _write_model(temporary / f"{name}.json", getattr(bundle, name))
+        for name in _NETWORKS:
+            save_denoiser(temporary / f"{name}.safetensors", getattr(bundle, name))
+        (temporary / "README.md").write_text(bundle.card, encoding="utf-8", newline="\n")
+
+
+def _write_model(path: Path, model: BaseModel) -> None:
+    path.write_text(model.model_dump_json(indent=1) + "\n", encoding="utf-8", newline="\n")
+
+
+def load_bundle(folder: Path) -> Bundle:
+    """Read a bundle.
+
+    Raises
+    ------
+    CytoCascadeError
+        If a file is missing or damaged, or the bundle needs another version.
+    """
+    missing = [name for name in _FILES if not (folder / name).is_file()]
+    if missing:
+        raise CytoCascadeError(
+            f"this is no complete bundle, {missing[0]} is missing",
+            path=folder,
+            hint="Give a folder that `cytocascade fit` wrote, or the name of a shipped bundle: "
+            + ", ".join(shipped_bundles()),
+        )
+    return Bundle(
+        config=_read_model(folder / "bundle.json", BundleConfig),
+        masks=load_denoiser(folder / "masks.safetensors"),
+        textures=load_denoiser(folder / "textures.safetensors"),
+        cells=_read_model(folder / "cells.json", CellStatistics),
+        population=_read_model(folder / "population.json", PopulationStatistics),
+        imaging=_read_model(folder / "imaging.json", ImagingStatistics),
+        card=(folder / "README.md").read_text(encoding="utf-8"),
+        hash=hash_files(folder, [folder / name for name in _FILES]),
+    )
+
+
+def _read_model(path: Path, model: type[Model]) -> Model:
+    try:
+        return model.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise CytoCascadeError(
+            f"not readable with CytoCascade {__version__}: {where}: {first['msg']}",
+            path=path,
+            hint="Fit the bundle again, or use the version named in bundle.json"
+            + _written_by(path.with_name("bundle.json")),
+        ) from error
+
+
+def _written_by(path: Path) -> str:
+    try:
+        found = re.fullmatch(r"[\w.+-]+", str(json.loads(path.read_bytes()).get("version", "")))
+    except (OSError, ValueError, AttributeError):
+        return "."
+    return f" ({found.group()})." if found else "."
+
+
+def pretrained_folder() -> Path:
+    """Return the folder of the shipped bundles."""
+    return Path(str(resources.files("cytocascade.pretrained")))
+
+
+def shipped_bundles() -> list[str]:
+    """Return the names of the shipped bundles."""
+    return sorted(path.parent.name for path in pretrained_folder().glob("*/bundle.json"))
+
+
+def find_bundle(name_or_dir: str | Path) -> Path:
+    """Return the folder of a bundle given by its shipped name or its path.
+
+    Raises
+    ------
+    CytoCascadeError
+        If there is neither.
+    """
+    folder = Path(name_or_dir)
+    if folder.is_dir():
+        return folder
+    if str(name_or_dir) in shipped_bundles():
+        return pretrained_folder() / str(name_or_dir)
+    raise CytoCascadeError(
+        f"there is no bundle {str(name_or_dir)!r}",
+        hint=f"Give a folder that `cytocascade fit` wrote, or a shipped name: {', '.join(shipped_bundles())}",
+    )

@@ -1,0 +1,202 @@
+"""The facade: load, fit, generate, save."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from cytocascade import __version__
+from cytocascade.bundle import Bundle, find_bundle, load_bundle, save_bundle
+from cytocascade.errors import CytoCascadeError
+from cytocascade.export import DatasetSettings, DatasetWriter, load_record
+from cytocascade.export.manifest import array_hash
+from cytocascade.fitting import FitOptions, StageProgress
+from cytocascade.fitting import fit as fit_bundle
+from cytocascade.generation import GenerationOptions, draw_sample, render_sample
+from cytocascade.types import AnnotatedImage, GeneratedSample
+
+
+class Cascade:
+    """A trained cascade: from annotated images to any number of new ones.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        Networks and statistics; usually from `from_pretrained` or `fit`.
+
+    Examples
+    --------
+    >>> from cytocascade import Cascade
+    >>> for sample in Cascade.from_pretrained("nuclei").generate(2, seed=1, size=(64, 64), cells=3):
+    ...     print(sample.image.shape, sample.labels.max())
+    (64, 64) 3
+    (64, 64) 3
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.bundle = bundle
+
+    @classmethod
+    def from_pretrained(cls, name_or_dir: str | Path) -> Cascade:
+        """Load a shipped bundle by name, or any bundle by its folder.
+
+        Raises
+        ------
+        CytoCascadeError
+            If there is no such bundle, or it is damaged.
+        """
+        return cls(load_bundle(find_bundle(name_or_dir)))
+
+    def fit(
+        self,
+        dataset: Sequence[AnnotatedImage],
+        *,
+        out: str | Path | None = None,
+        options: FitOptions | None = None,
+        progress: StageProgress | None = None,
+    ) -> Cascade:
+        """Return a new cascade, fitted to `dataset` starting from this one.
+
+        Parameters
+        ----------
+        dataset : sequence of AnnotatedImage
+            For example from `cytocascade.images.read_dataset`.
+        out : path-like, optional
+            Folder to write the bundle to; also lets an interrupted fit go on. Without it, nothing is kept.
+        options : FitOptions, optional
+            Time budget or steps, seed, device.
+        progress : callable, optional
+            Called with (stage, done, in all, remark).
+        """
+        images = list(dataset)
+        if out is not None:
+            return Cascade(fit_bundle(images, Path(out), options, base=self.bundle, progress=progress))
+        with tempfile.TemporaryDirectory() as folder:
+            target = Path(folder) / self.bundle.config.name
+            return Cascade(fit_bundle(images, target, options, base=self.bundle, progress=progress))
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the bundle to `folder` and return it."""
+        save_bundle(self.bundle, Path(folder))
+        return Path(folder)
+
+    def generate(
+        self, n: int = 1, *, seed: int = 0, first: int = 0, workers: int = 2, **options: Any
+    ) -> Iterator[GeneratedSample]:
+        """Generate `n` annotated images, one after the other.
+
+        Parameters
+        ----------
+        n : int
+            Number of images.
+        seed : int
+            Sample i depends on the bundle, on this seed and on i alone.
+        first : int
+            Index of the first sample.
+        workers : int
+            Threads; without influence on the result.
+        **options
+            See `GenerationOptions`, for example ``size=(512, 512)``, ``cells=(20, 60)``.
+
+        Yields
+        ------
+        GeneratedSample
+        """
+        wishes = GenerationOptions(**options)
+        for index in range(first, first + n):
+            yield self.sample(index, seed=seed, options=wishes, workers=workers)
+
+    def sample(
+        self, index: int, *, seed: int, options: GenerationOptions | None = None, workers: int = 2
+    ) -> GeneratedSample:
+        """Generate one sample by its index."""
+        params = draw_sample(self.bundle, options or GenerationOptions(), seed, index)
+        return render_sample(self.bundle, params, seed=seed, index=index, workers=workers)
+
+    def write(
+        self,
+        n: int,
+        out: str | Path,
+        *,
+        formats: Sequence[str] = ("folder",),
+        seed: int = 0,
+        options: GenerationOptions | None = None,
+        workers: int = 2,
+        overwrite: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Path:
+        """Generate a data set on disk; an interrupted one is continued.
+
+        Parameters
+        ----------
+        n : int
+            Number of images.
+        out : path-like
+            Folder of the data set.
+        formats : sequence of str
+            See `cytocascade.export.FORMATS`.
+        seed, options, workers
+            See `generate`.
+        overwrite : bool
+            Replace a data set that is there with other settings.
+        progress : callable, optional
+            Called with (images done, in all).
+
+        Returns
+        -------
+        Path
+            The manifest.
+        """
+        options = options or GenerationOptions()
+        config = self.bundle.config
+        settings = DatasetSettings(
+            bundle_name=config.name,
+            bundle_hash=self.bundle.hash,
+            version=__version__,
+            count=n,
+            seed=seed,
+            formats=tuple(formats),
+            size=tuple(options.size or config.shape),
+            overrides=options.model_dump(mode="json", exclude={"size"}, exclude_defaults=True),
+        )
+        writer = DatasetWriter(Path(out), settings, dim=config.dim, overwrite=overwrite)
+        done = writer.done()
+        for index in range(n):
+            if index not in done:
+                writer.add(self.sample(index, seed=seed, options=options, workers=workers))
+                done.add(index)
+            if progress is not None:
+                progress(len(done), n)
+        writer.finish(bundle_card=self.bundle.card)
+        return writer.manifest
+
+    def replay(self, reference: str, *, workers: int = 2) -> GeneratedSample:
+        """Generate the sample that ``MANIFEST#index`` names again, byte for byte.
+
+        Raises
+        ------
+        CytoCascadeError
+            If the manifest was made with another bundle, or the result differs from what it recorded.
+        """
+        record = load_record(reference)
+        if record["bundle"]["hash"] != self.bundle.hash:
+            raise CytoCascadeError(
+                f"the sample was made with the bundle {record['bundle']['name']!r} "
+                f"({record['bundle']['hash'][:12]}), this is {self.bundle.config.name!r} ({self.bundle.hash[:12]})",
+                path=reference,
+                hint="Give the bundle it was made with: --bundle DIR",
+            )
+        sample = render_sample(
+            self.bundle, record["params"], seed=record["seed"], index=record["index"], workers=workers
+        )
+        found = {"image": array_hash(sample.image), "labels": array_hash(sample.labels)}
+        if found != record["sha256"]:
+            raise CytoCascadeError(
+                "the sample came out differently from what the manifest records",
+                path=reference,
+                hint=f"It was made with version {record['version']}, this is {__version__}; another machine or "
+                "another version of torch can also change the last bits.",
+            )
+        return sample

@@ -1,0 +1,284 @@
+"""From a few annotated images to a bundle; what was done is kept, so that an interrupted fit goes on."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import nn
+
+from cytocascade import __version__
+from cytocascade.bundle import Bundle, BundleConfig, load_bundle, save_bundle
+from cytocascade.calibration import calibrate
+from cytocascade.card import bundle_card
+from cytocascade.diffusion.checkpoints import load_denoiser, save_denoiser
+from cytocascade.diffusion.denoiser import Denoiser, DenoiserConfig
+from cytocascade.diffusion.training import Batch, TrainingConfig, train
+from cytocascade.errors import CytoCascadeError
+from cytocascade.images.cells import SingleCells, extract_cells
+from cytocascade.images.descriptors import DESCRIPTOR_NAMES, SHAPE_NAMES, describe_cells
+from cytocascade.imaging.statistics import fit_imaging, with_gains
+from cytocascade.masks.maskddpm import MASK_DENOISER, mask_batches
+from cytocascade.population import fit_population
+from cytocascade.population.cells import CellStatistics
+from cytocascade.seeding import derive_seed
+from cytocascade.storage import write_json
+from cytocascade.textures.model import TEXTURE_DENOISER, texture_batches
+from cytocascade.types import AnnotatedImage
+
+StageProgress = Callable[[str, int, int, str], None]
+"""Called with (stage, done, in all, remark)."""
+
+MASK_BUDGET, TEXTURE_BUDGET = 0.22, 0.63
+"""Shares of the time budget; the rest is for reading, statistics and calibration."""
+
+
+class FitOptions(BaseModel):
+    """How a cascade is fitted."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    budget: float | None = Field(600.0, gt=0)
+    """Seconds to spend; the number of steps is then chosen by the measured speed, once."""
+    steps: int | None = Field(None, ge=1)
+    """Optimiser steps of each network, instead of a budget: the bundle can then be repeated exactly."""
+    batch: int = Field(32, ge=1)
+    """Cells per step."""
+    learning_rate: float | None = Field(None, gt=0)
+    """Peak learning rate; by default 2e-4 from a base and 5e-4 from scratch."""
+    seed: int = 0
+    """Seed of everything random."""
+    device: str = "cpu"
+    """Torch device of the training."""
+
+
+def fit(
+    images: Sequence[AnnotatedImage],
+    out: Path,
+    options: FitOptions | None = None,
+    *,
+    base: Bundle | None = None,
+    name: str | None = None,
+    resume: bool = True,
+    overwrite: bool = False,
+    progress: StageProgress | None = None,
+) -> Bundle:
+    """Fit a cascade to annotated images and write it as a bundle.
+
+    Parameters
+    ----------
+    images : sequence of AnnotatedImage
+        2D images with instance labels.
+    out : Path
+        Folder of the bundle. While the fit runs, its state is in the folder of the same name plus ``.fit``.
+    options : FitOptions, optional
+        Budget or steps, seed, device.
+    base : Bundle, optional
+        Bundle to start from; without it the networks are trained from scratch.
+    name : str, optional
+        Name of the bundle; by default that of the folder.
+    resume : bool
+        Whether to go on with an interrupted fit of the same images and options.
+    overwrite : bool
+        Whether an existing bundle may be replaced.
+    progress : callable, optional
+        See `StageProgress`.
+
+    Returns
+    -------
+    Bundle
+
+    Raises
+    ------
+    CytoCascadeError
+        If the images cannot be learned from, or `out` exists already.
+    """
+    options = options or FitOptions()
+    report = progress or (lambda stage, done, total, remark: None)
+    if out.exists() and not overwrite:
+        raise CytoCascadeError(
+            "exists already", path=out, hint="Choose another --out, or replace it with --overwrite."
+        )
+    work = out.with_name(out.name + ".fit")
+    state = _FitState.open(work, _fingerprint(images, options, base), resume)
+    report("cells", 0, 1, "cutting out single cells")
+    cells = extract_cells(images)
+    described = describe_cells(cells)
+    report("cells", 1, 1, f"{len(cells)} whole cells at {cells.crop_spacing:.3g} um per pixel")
+    masks = _fit_network("masks", cells, described, base, options, state, report)
+    textures = _fit_network("textures", cells, described, base, options, state, report)
+    report("statistics", 0, 2, "arrangement of the cells")
+    population = fit_population(
+        [image.labels for image in images], images[0].spacing, sparse=images[0].sparse, seed=options.seed
+    )
+    report("statistics", 1, 2, "background and noise")
+    gains = [entry.gain for entry in cells.calibration]
+    imaging = with_gains(fit_imaging(images), gains)
+    report("statistics", 2, 2, "")
+    config = BundleConfig(
+        name=name or out.name,
+        modality=cells.modality,
+        spacing=tuple(float(value) for value in images[0].spacing),
+        spacing_known=images[0].spacing_known,
+        crop_spacing=cells.crop_spacing,
+        shape=_typical_shape(images),
+        style=masks.config.styles - 1,
+        training=_training_record(images, cells, options, base, state),
+    )
+    statistics = CellStatistics.fit(DESCRIPTOR_NAMES, described)
+    bundle = Bundle(config, masks, textures, statistics, population, imaging, card="")
+    config = calibrate(bundle, images, seed=options.seed, progress=report)
+    bundle = Bundle(config, masks, textures, statistics, population, imaging, bundle_card(config, cells))
+    save_bundle(bundle, out)
+    shutil.rmtree(work)
+    return load_bundle(out)
+
+
+class _FitState:
+    """The folder that an interrupted fit goes on from."""
+
+    def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
+        self.folder = folder
+        self.settings = settings
+
+    @classmethod
+    def open(cls, folder: Path, fingerprint: str, resume: bool) -> _FitState:
+        file = folder / "fit.json"
+        if folder.exists() and not resume:
+            shutil.rmtree(folder)
+        if file.exists():
+            settings = json.loads(file.read_bytes())
+            if settings["fingerprint"] != fingerprint:
+                raise CytoCascadeError(
+                    "an interrupted fit of other images or options is here",
+                    path=folder,
+                    hint="Give the same images and options to continue it, or --no-resume to start anew.",
+                )
+            return cls(folder, settings)
+        folder.mkdir(parents=True, exist_ok=True)
+        state = cls(folder, {"fingerprint": fingerprint, "version": __version__, "steps": {}})
+        state.save()
+        return state
+
+    def save(self) -> None:
+        write_json(self.folder / "fit.json", self.settings)
+
+
+def _fingerprint(images: Sequence[AnnotatedImage], options: FitOptions, base: Bundle | None) -> str:
+    """Hash of everything that determines the result."""
+    digest = hashlib.sha256(options.model_dump_json(exclude={"device"}).encode())
+    digest.update(f"{__version__} {base.hash if base else ''}".encode())
+    for image in images:
+        digest.update(f"{image.name} {image.spacing} {image.sparse} {image.image.dtype}".encode())
+        digest.update(np.ascontiguousarray(image.image).data)
+        digest.update(np.ascontiguousarray(image.labels).data)
+    return digest.hexdigest()
+
+
+def _fit_network(
+    stage: str,
+    cells: SingleCells,
+    described: np.ndarray[Any, Any],
+    base: Bundle | None,
+    options: FitOptions,
+    state: _FitState,
+    report: StageProgress,
+) -> Denoiser:
+    """Fine-tune (or train) one network, resuming where it was left."""
+    finished = state.folder / f"{stage}.safetensors"
+    if finished.exists():
+        return load_denoiser(finished)
+    start = getattr(base, stage) if base is not None else None
+    model = _starting_model(start, MASK_DENOISER if stage == "masks" else TEXTURE_DENOISER, options.seed)
+    styles = [model.config.styles - 1] * len(cells)
+    seed = derive_seed(options.seed, stage)
+    split = len(SHAPE_NAMES)
+
+    def batches(steps: int) -> Callable[[int], Batch]:
+        if stage == "masks":
+            return mask_batches(cells.distance, described[:, :split], styles, batch=options.batch, seed=seed)
+        return texture_batches(
+            cells, described[:, split:], styles, batch=options.batch, steps=steps, seed=seed
+        )
+
+    rate = options.learning_rate or (5e-4 if base is None else 2e-4)
+    if stage not in state.settings["steps"]:
+        report(stage, 0, 1, "measuring the speed")
+        share = MASK_BUDGET if stage == "masks" else TEXTURE_BUDGET
+        steps = options.steps or _steps_within(
+            model, batches(100), share * (options.budget or 600.0), options
+        )
+        state.settings["steps"][stage] = steps
+        state.save()
+    steps = int(state.settings["steps"][stage])
+    config = TrainingConfig(steps=steps, batch=options.batch, learning_rate=rate, warmup=min(50, steps // 10))
+    train(
+        model,
+        batches(steps),
+        config,
+        seed=seed,
+        checkpoint=state.folder / f"{stage}.checkpoint.safetensors",
+        device=options.device,
+        progress=lambda done, total, loss: report(stage, done, total, f"loss {loss:.4f}"),
+    )
+    save_denoiser(finished, model)
+    # Half precision is what the bundle keeps, so calibration must see it too.
+    return load_denoiser(finished)
+
+
+def _starting_model(base: Denoiser | None, config: DenoiserConfig, seed: int) -> Denoiser:
+    """Return a copy of the base with one more data-set embedding (the mean of the others), or a new network."""
+    if base is None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive_seed(seed, "weights"))
+            return Denoiser(config)
+    model = copy.deepcopy(base)
+    known = model.style.weight.detach()
+    model.style = nn.Embedding.from_pretrained(torch.cat([known, known.mean(0, keepdim=True)]), freeze=False)
+    model.config = model.config.model_copy(update={"styles": len(known) + 1})
+    return model
+
+
+def _steps_within(
+    model: Denoiser, batch_at: Callable[[int], Batch], seconds: float, options: FitOptions
+) -> int:
+    """Return how many steps fit into a time, measured on a copy of the network."""
+    trial = copy.deepcopy(model)
+    config = TrainingConfig(steps=3, batch=options.batch)
+    train(trial, batch_at, config, seed=0, device=options.device)
+    start = time.monotonic()
+    train(trial, batch_at, config.model_copy(update={"steps": 6}), seed=0, device=options.device)
+    return max(20, int(seconds / ((time.monotonic() - start) / 6)))
+
+
+def _typical_shape(images: Sequence[AnnotatedImage]) -> tuple[int, ...]:
+    sizes = sorted((image.image.size, image.image.shape) for image in images)
+    return tuple(int(side) for side in sizes[len(sizes) // 2][1])
+
+
+def _training_record(
+    images: Sequence[AnnotatedImage],
+    cells: SingleCells,
+    options: FitOptions,
+    base: Bundle | None,
+    state: _FitState,
+) -> dict[str, Any]:
+    return {
+        "images": [image.name for image in images],
+        "cells": len(cells),
+        "excluded": cells.excluded,
+        "calibration": [vars(entry) for entry in cells.calibration],
+        "sparse": any(image.sparse for image in images),
+        "steps": dict(state.settings["steps"]),
+        "options": options.model_dump(mode="json"),
+        "base": None if base is None else {"name": base.config.name, "hash": base.hash},
+    }

@@ -1,0 +1,298 @@
+"""One synthetic image: everything random is drawn first, then a pure function renders it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from cytocascade.bundle import Bundle
+from cytocascade.errors import CytoCascadeError
+from cytocascade.images.descriptors import DESCRIPTOR_NAMES, SHAPE_NAMES
+from cytocascade.images.features import measure_cells
+from cytocascade.imaging.background import draw_background, render_background
+from cytocascade.imaging.camera import add_noise, to_output
+from cytocascade.masks.maskddpm import MASK_STEPS, sample_masks
+from cytocascade.population import (
+    PlacementParams,
+    PopulationOverrides,
+    draw_placement,
+    paint_labels,
+    place_cells,
+)
+from cytocascade.population.field import FieldCell, assemble_signal, to_field_grid
+from cytocascade.population.placement import PlacedCell
+from cytocascade.seeding import derive_seed, numpy_generator
+from cytocascade.textures.model import TEXTURE_STEPS, fade, sample_textures
+from cytocascade.types import Array, FloatArray, GeneratedSample
+
+
+class GenerationOptions(BaseModel):
+    """What to generate otherwise than in the fitted images."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    size: tuple[int, ...] | None = None
+    """Pixels of the image, (Y, X); by default as fitted."""
+    cells: int | tuple[int, int] | None = None
+    """Number of cells, or its range."""
+    p_cluster: float | None = Field(None, ge=0, le=1)
+    """Clustering probability."""
+    touching_rate: float | None = Field(None, ge=0, le=1)
+    """Share of cells that touch another."""
+    overlap_rate: float | None = Field(None, ge=0, le=1)
+    """Share of the clustered cells that slide under another."""
+    area_scale: float = Field(1.0, gt=0.2, lt=3.0)
+    """Factor on the cells' areas."""
+    brightness_scale: float = Field(1.0, gt=0)
+    """Factor on the cells' signal."""
+    guidance: float = Field(1.0, ge=0)
+    """Classifier-free guidance of the textures; 1 is none, and fastest."""
+    mask_steps: int = Field(MASK_STEPS, ge=2)
+    """Network evaluations per mask."""
+    texture_steps: int = Field(TEXTURE_STEPS, ge=2)
+    """Network evaluations per texture."""
+
+    def population(self) -> PopulationOverrides:
+        """Return the part that concerns the arrangement."""
+        return PopulationOverrides(
+            count=self.cells,
+            p_cluster=self.p_cluster,
+            touching_rate=self.touching_rate,
+            overlap_rate=self.overlap_rate,
+        )
+
+
+def draw_sample(bundle: Bundle, options: GenerationOptions, seed: int, index: int) -> dict[str, Any]:
+    """Draw everything random about sample `index`; the result holds JSON values only.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        Trained cascade.
+    options : GenerationOptions
+        Wishes.
+    seed, index : int
+        Seed of the data set and position in it: the draw depends on these alone.
+
+    Returns
+    -------
+    dict
+        ``shape``, ``options``, ``background``, ``placement`` and ``cells`` (descriptors and seeds).
+    """
+    config = bundle.config
+    shape = tuple(options.size or config.shape)
+    if len(shape) != config.dim or min(shape) < 16:
+        raise CytoCascadeError(
+            f"an image of {'x'.join(map(str, shape))} pixels cannot be generated",
+            hint=f"Give {config.dim} numbers of at least 16, for example --size 512x512.",
+        )
+    keys = ("sample", index)
+    placement = draw_placement(
+        bundle.population, shape, config.spacing, options.population(), seed=seed, keys=keys
+    )
+    generator = numpy_generator(seed, *keys, "cells")
+    descriptors = bundle.cells.draw(placement.count, generator, area_scale=options.area_scale)
+    return {
+        "shape": list(shape),
+        "options": options.model_dump(mode="json"),
+        "background": draw_background(bundle.imaging, seed, *keys),
+        "placement": placement.to_json(),
+        "descriptors": [[round(float(value), 6) for value in row] for row in descriptors],
+        "cell_seed": derive_seed(seed, *keys, "cell"),
+        "noise_seed": derive_seed(seed, *keys, "noise"),
+    }
+
+
+def render_sample(
+    bundle: Bundle, params: dict[str, Any], *, seed: int, index: int, workers: int = 1
+) -> GeneratedSample:
+    """Render a sample from its drawn params: the same params give the same bytes.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        The cascade that the params were drawn for.
+    params : dict
+        From `draw_sample`, or from a manifest.
+    seed, index : int
+        Recorded in the sample.
+    workers : int
+        Threads; without influence on the result.
+    """
+    prepared = prepare_field(bundle, params, workers=workers)
+    image, background = compose_field(bundle, params, prepared)
+    counts = {"drawn": prepared.drawn, "rejected": prepared.rejected, "unplaced": prepared.unplaced}
+    return GeneratedSample(
+        image=image,
+        labels=prepared.labels,
+        spacing=bundle.config.spacing,
+        index=index,
+        seed=seed,
+        params={**params, "masks": counts},
+        cells=_cell_records(image, prepared, background, bundle),
+        spacing_known=bundle.config.spacing_known,
+    )
+
+
+@dataclass(frozen=True)
+class PreparedField:
+    """The cells of one field, painted and placed, before light and noise are added up.
+
+    Attributes
+    ----------
+    placed : list of PlacedCell
+        In the order of their labels.
+    cells : list of FieldCell
+        The cells that `PlacedCell.index` refers to, on the field's pixels.
+    distance, signal : ndarray, (n, 64, 64) float32
+        Signed distance and relative signal of the cells on the canonical grid.
+    labels : ndarray of uint16 or uint32
+        Instance labels of the field.
+    drawn, rejected, unplaced : int
+        Masks drawn, masks thrown away, cells that found no place.
+    """
+
+    placed: list[PlacedCell]
+    cells: list[FieldCell]
+    distance: FloatArray
+    signal: FloatArray
+    labels: Array
+    drawn: int
+    rejected: int
+    unplaced: int
+
+
+def prepare_field(bundle: Bundle, params: dict[str, Any], *, workers: int = 1) -> PreparedField:
+    """Make new cells and place them, as drawn in `params`."""
+    config = bundle.config
+    options = GenerationOptions.model_validate(params["options"])
+    placement = PlacementParams.from_json(params["placement"])
+    descriptors = _descriptors(params)
+    seeds = [derive_seed(params["cell_seed"], number) for number in range(placement.count)]
+    masks = sample_masks(
+        bundle.masks,
+        [derive_seed(seed, "mask") for seed in seeds],
+        descriptors[:, : len(SHAPE_NAMES)],
+        style=config.style,
+        steps=options.mask_steps,
+        workers=workers,
+    )
+    cells = _on_grid(bundle, masks.distance)
+    shapes = [cell.mask for cell in cells]
+    shape = tuple(params["shape"])
+    placed = place_cells(shapes, shape, placement)
+    labels, owner_of = paint_labels(placed.cells, shapes, shape)
+    order = [owner_of[label] for label in sorted(owner_of)]
+    used = sorted({place.index for place in order})
+    signal = _textures(bundle, masks.distance, descriptors, seeds, used, options, workers)
+    return PreparedField(
+        order, cells, masks.distance, signal, labels, masks.drawn, masks.rejected, placed.rejected
+    )
+
+
+def compose_field(
+    bundle: Bundle, params: dict[str, Any], prepared: PreparedField
+) -> tuple[Array, FloatArray]:
+    """Put cells, background and noise together.
+
+    Returns
+    -------
+    image : ndarray, (Y, X)
+        In the dtype of the fitted images.
+    background : ndarray, (Y, X) float32
+        The noise-free background, in the image's units.
+    """
+    config, drawn = bundle.config, params["background"]
+    brightness = np.exp(_descriptors(params)[:, len(SHAPE_NAMES)].astype(np.float64))
+    if config.modality == "phase":
+        brightness[:] = 1.0
+    level = float(drawn["gain"]) * params["options"]["brightness_scale"] * brightness
+    light, reach = assemble_signal(
+        prepared.placed,
+        prepared.cells,
+        prepared.signal,
+        fade(prepared.distance),
+        [float(value) for value in level],
+        prepared.labels.shape,
+        owner=prepared.labels if config.modality == "phase" else None,
+    )
+    background = render_background(drawn, bundle.imaging, prepared.labels.shape, light)
+    share = 1.0 - (1.0 - config.noise_share) * reach
+    noisy = add_noise(background + light, background, share, drawn, bundle.imaging)
+    return to_output(noisy, bundle.imaging), background
+
+
+def _descriptors(params: dict[str, Any]) -> FloatArray:
+    count = int(params["placement"]["count"])
+    return np.asarray(params["descriptors"], dtype=np.float32).reshape(count, len(DESCRIPTOR_NAMES))
+
+
+def _on_grid(bundle: Bundle, distance: FloatArray) -> list[FieldCell]:
+    scale = tuple(bundle.config.crop_spacing / spacing for spacing in bundle.config.spacing)
+    cells = []
+    for outline in distance:
+        cell = to_field_grid(outline, scale)
+        if cell is None:
+            raise CytoCascadeError(
+                "a mask has no pixel in the field", hint="The spacing is too coarse for these cells."
+            )
+        cells.append(cell)
+    return cells
+
+
+def _textures(
+    bundle: Bundle,
+    distance: FloatArray,
+    descriptors: FloatArray,
+    seeds: Sequence[int],
+    used: Sequence[int],
+    options: GenerationOptions,
+    workers: int,
+) -> FloatArray:
+    """Paint the cells that are seen; the others stay dark."""
+    config = bundle.config
+    signal = np.zeros_like(distance)
+    if used:
+        chosen = list(used)
+        signal[chosen] = sample_textures(
+            bundle.textures,
+            distance[chosen],
+            descriptors[chosen, len(SHAPE_NAMES) :],
+            [derive_seed(seeds[i], "texture") for i in chosen],
+            modality=config.modality,
+            style=config.style,
+            steps=options.texture_steps,
+            guidance=options.guidance,
+            contrast=config.texture_contrast,
+            workers=workers,
+        )
+    return signal
+
+
+def _cell_records(
+    image: Array, prepared: PreparedField, background: FloatArray, bundle: Bundle
+) -> list[dict[str, Any]]:
+    noise = float(np.median([record.noise for record in bundle.imaging.records]))
+    table = measure_cells(image, prepared.labels, bundle.config.spacing, background, noise)
+    records = []
+    for row, label in enumerate(table.label):
+        place = prepared.placed[int(label) - 1]
+        records.append(
+            {
+                "label": int(label),
+                "number": place.index,
+                "placement": place.placement,
+                "corner": [int(value) for value in place.corner],
+                "cut": bool(table.touches_border[row]),
+                "features": {name: _rounded(values[row]) for name, values in table.values.items()},
+            }
+        )
+    return records
+
+
+def _rounded(value: float) -> float | None:
+    return None if not np.isfinite(value) else float(f"{value:.6g}")
