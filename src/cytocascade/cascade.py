@@ -123,6 +123,7 @@ class Cascade:
         formats: Sequence[str] = ("folder",),
         seed: int = 0,
         options: GenerationOptions | None = None,
+        test_fraction: float = 0.0,
         workers: int = 2,
         overwrite: bool = False,
         progress: Callable[[int, int], None] | None = None,
@@ -139,6 +140,8 @@ class Cascade:
             See `cytocascade.export.FORMATS`.
         seed, options, workers
             See `generate`.
+        test_fraction : float
+            Share of the samples that the StarDist layout puts into ``test/``.
         overwrite : bool
             Replace a data set that is there with other settings.
         progress : callable, optional
@@ -159,6 +162,7 @@ class Cascade:
             seed=seed,
             formats=tuple(formats),
             size=tuple(options.size or config.shape),
+            test_fraction=test_fraction,
             overrides=options.model_dump(mode="json", exclude={"size"}, exclude_defaults=True),
         )
         writer = DatasetWriter(Path(out), settings, dim=config.dim, overwrite=overwrite)

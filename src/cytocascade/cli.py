@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 from pathlib import Path
@@ -29,6 +30,8 @@ console = Console(stderr=True, highlight=False)
 
 def main() -> None:
     """Run the command line; bad input ends with one clear error and exit code 2."""
+    # Damaged files are reported by our own errors.
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     try:
         app()
     except CytoCascadeError as error:
@@ -133,6 +136,9 @@ def generate(
     area_scale: Annotated[float, typer.Option(help="Factor on the cells' areas.")] = 1.0,
     brightness_scale: Annotated[float, typer.Option(help="Factor on the cells' light.")] = 1.0,
     guidance: Annotated[float, typer.Option(min=0, help="Guidance of the textures; 1 is none.")] = 1.0,
+    test_fraction: Annotated[
+        float, typer.Option(min=0, max=0.9, help="Share of the images for test/ (stardist).")
+    ] = 0.0,
     workers: Workers = 2,
     overwrite: Overwrite = False,
 ) -> None:
@@ -162,6 +168,7 @@ def generate(
             formats=names,
             seed=seed,
             options=options,
+            test_fraction=test_fraction,
             workers=workers,
             overwrite=overwrite,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
@@ -209,10 +216,10 @@ def evaluate(
     with _progress_bar() as bar:
         tasks: dict[str, Any] = {}
 
-        def report(stage: str, done: int, total: int) -> None:
+        def report(stage: str, fraction: float) -> None:
             if stage not in tasks:
-                tasks[stage] = bar.add_task(stage, total=total, remark="")
-            bar.update(tasks[stage], completed=done, total=total)
+                tasks[stage] = bar.add_task(stage, total=100, remark="")
+            bar.update(tasks[stage], completed=round(100 * fraction))
 
         evaluate_folders(
             real,

@@ -16,6 +16,12 @@ from cytocascade.errors import CytoCascadeError
 from cytocascade.storage import write_atomically
 
 
+def _save_file(tensors: dict[str, torch.Tensor], path: Path, metadata: dict[str, str]) -> None:
+    save_file(tensors, path, metadata)
+    # safetensors makes files that only their owner can read; a bundle is meant to be shared.
+    path.chmod(0o644)
+
+
 def save(
     path: Path, model: Denoiser, optimizer: torch.optim.Optimizer, ema: EMAModel, step: int, loss: float
 ) -> None:
@@ -29,7 +35,7 @@ def save(
         tensors[f"ema/{name}"] = shadow
     tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
     metadata = {"step": str(step), "loss": repr(loss), "ema_steps": str(ema.optimization_step)}
-    write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata))
+    write_atomically(path, lambda temporary: _save_file(tensors, temporary, metadata))
 
 
 def load(
@@ -63,7 +69,7 @@ def save_denoiser(path: Path, model: Denoiser, *, half: bool = True) -> None:
         name: value.detach().to("cpu", dtype).contiguous() for name, value in model.state_dict().items()
     }
     metadata = {"config": model.config.model_dump_json()}
-    write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata))
+    write_atomically(path, lambda temporary: _save_file(tensors, temporary, metadata))
 
 
 def load_denoiser(path: Path) -> Denoiser:

@@ -60,7 +60,7 @@ def unlabelled_foreground(image: Array, labels: Array, *, rim: float = 4.0) -> B
             threshold = min(threshold, otsu)
     seen = (departure > max(threshold, 4 * spread)) & outside
     seen = ndi.binary_opening(seen, iterations=1)
-    return np.asarray(ndi.binary_dilation(seen, iterations=max(1, round(rim)))) & outside
+    return np.asarray(ndi.binary_dilation(seen, iterations=max(1, round(rim))) & outside)
 
 
 def estimate_background(
@@ -90,11 +90,30 @@ def estimate_background(
     result = np.full(values.shape, np.median(values[free]), dtype=np.float32)
     weights = free.astype(np.float32)
     for sigma in (4 * scale, 2 * scale, scale):
-        norm = ndi.gaussian_filter(weights, sigma, truncate=3.0)
-        mean = ndi.gaussian_filter(weights * (values - result), sigma, truncate=3.0)
+        norm = _wide_blur(weights, sigma)
+        mean = _wide_blur(weights * (values - result), sigma)
         trust = norm / (norm + 0.02)
         result += trust * mean / np.maximum(norm, 1e-6)
     return result
+
+
+def _wide_blur(values: FloatArray, sigma: float) -> FloatArray:
+    """Return a Gaussian average, computed on blocks of about a sixth of `sigma`: as smooth, and much faster."""
+    block = max(1, int(sigma // 6))
+    if min(values.shape) < 4 * block:
+        return np.asarray(ndi.gaussian_filter(values, sigma, truncate=3.0))
+    padded = np.pad(values, [(0, -side % block) for side in values.shape], mode="edge")
+    split = [part for side in padded.shape for part in (side // block, block)]
+    coarse = padded.reshape(split).mean(axis=tuple(range(1, 2 * values.ndim, 2)))
+    coarse = ndi.gaussian_filter(coarse, sigma / block, truncate=3.0)
+    for axis, side in enumerate(values.shape):
+        # Linear interpolation along one axis after the other, at the centres of the pixels.
+        position = np.clip((np.arange(side) + 0.5) / block - 0.5, 0, coarse.shape[axis] - 1)
+        low = np.minimum(position.astype(int), max(coarse.shape[axis] - 2, 0))
+        share = (position - low).reshape([-1 if a == axis else 1 for a in range(values.ndim)]).astype(np.float32)
+        high = np.minimum(low + 1, coarse.shape[axis] - 1)
+        coarse = np.take(coarse, low, axis) * (1 - share) + np.take(coarse, high, axis) * share
+    return np.asarray(coarse, dtype=np.float32)
 
 
 def background_noise(image: Array, background: FloatArray, free: BoolArray) -> float:

@@ -86,7 +86,8 @@ def measure_cells(
     above = raw - background
     mean = np.atleast_1d(ndi.mean(raw, labels, label)) if len(label) else np.zeros(0)
     signal = np.atleast_1d(ndi.mean(above, labels, label)) if len(label) else np.zeros(0)
-    deviation = np.atleast_1d(ndi.standard_deviation(above, labels, label)) if len(label) else np.zeros(0)
+    square = np.atleast_1d(ndi.mean(above**2, labels, label)) if len(label) else np.zeros(0)
+    deviation = np.sqrt(np.maximum(square - signal**2, 0.0))
     border = (
         (shape_props["bbox-0"] == 0)
         | (shape_props["bbox-1"] == 0)

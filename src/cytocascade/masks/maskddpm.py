@@ -15,9 +15,9 @@ from cytocascade.diffusion.sampling import Condition, sample, starting_noise
 from cytocascade.diffusion.training import Batch
 from cytocascade.errors import CytoCascadeError
 from cytocascade.images.augment import apply_warp, draw_warp
-from cytocascade.images.cells import CROP_SIZE
+from cytocascade.images.cells import CROP_SIZE, signed_distance
 from cytocascade.images.descriptors import SHAPE_NAMES
-from cytocascade.masks.representation import FIELD_SIZE, from_field, to_field
+from cytocascade.masks.representation import FIELD_SIZE, TRUNCATION, from_field, to_field
 from cytocascade.seeding import derive_seed, torch_generator
 from cytocascade.types import FloatArray
 
@@ -64,7 +64,7 @@ def mask_batches(
     def batch_at(step: int) -> Batch:
         generator = torch_generator(seed, "masks", step)
         chosen = torch.multinomial(weights, batch, replacement=True, generator=generator)
-        warp = draw_warp(batch, generator, zoom=0.06, bend=1.2)
+        warp = draw_warp(batch, generator, zoom=0.05, bend=0.5)
         # A magnified cell is as much farther from its outline.
         field = to_field(apply_warp(crops[chosen], warp, CROP_SIZE) * warp.zoom[:, None, None, None])
         vector = scalars[chosen].clone()
@@ -89,7 +89,7 @@ class SampledMasks:
     Attributes
     ----------
     distance : ndarray, (n, 64, 64) float32
-        Signed distance to the outline in canonical pixels, truncated; positive inside. The region above
+        Signed distance to the outline in canonical pixels, positive inside. The region above
         zero is one component without holes that does not reach the crop's border.
     drawn : int
         How many masks were drawn to get them.
@@ -187,4 +187,7 @@ def clean_mask(distance: FloatArray, *, smallest: int = 12, speck: float = 0.02)
         return None
     if filled[[0, -1]].any() or filled[:, [0, -1]].any():
         return None
-    return np.where(filled, np.maximum(distance, 0.05), np.minimum(distance, -0.05)).astype(np.float32)
+    near = np.where(filled, np.maximum(distance, 0.05), np.minimum(distance, -0.05))
+    # The network's own values are good to a fraction of a pixel near the outline, and truncated far from it.
+    far = signed_distance(filled, (1.0, 1.0))
+    return np.where((np.abs(near) < TRUNCATION / 2) & (np.abs(far) < TRUNCATION), near, far).astype(np.float32)

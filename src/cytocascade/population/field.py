@@ -25,7 +25,7 @@ class FieldCell:
         Corner of the mask's box in the box of the crop.
     size : tuple of int
         Shape of the box of the crop.
-    coordinates : ndarray, (2, \\*size)
+    coordinates : ndarray, (2, height, width)
         Canonical coordinates of the box's pixels.
     """
 

@@ -30,7 +30,7 @@ TEXTURE_DENOISER = DenoiserConfig(
 TEXTURE_STEPS = 14
 """Network evaluations per texture."""
 
-RIM = 7.9
+RIM = 9.0
 """Distance outside the outline, in canonical pixels, up to which a texture is learned and kept."""
 
 _MASK_SCALE = 8.0
@@ -184,5 +184,5 @@ def _unit_mean(signal: FloatArray, inside: BoolArray) -> FloatArray:
 def fade(distance: FloatArray) -> FloatArray:
     """Return a weight that is 1 in and near the mask and falls smoothly to 0 at `RIM` outside it."""
     # Truncated distances stop at -8 pixels: the fade must end before them.
-    t = np.clip((distance + RIM) / 3.0, 0.0, 1.0)
+    t = np.clip((distance + RIM) / 4.0, 0.0, 1.0)
     return np.asarray(t * t * (3 - 2 * t), dtype=np.float32)
