@@ -21,7 +21,7 @@ from cytocascade.population.cells import CellStatistics
 from cytocascade.population.statistics import PopulationStatistics
 from cytocascade.storage import directory_written_whole, hash_files
 
-FORMAT = 1
+FORMAT: Literal[1] = 1
 """Version of the bundle's layout."""
 
 Model = TypeVar("Model", bound=BaseModel)

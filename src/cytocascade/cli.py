@@ -56,9 +56,7 @@ Masks = Annotated[Path | None, typer.Option(help="Folder of the instance masks, 
 Layout = Annotated[str, typer.Option(help="auto, folder, cellpose, ctc or stardist.")]
 Spacing = Annotated[str | None, typer.Option(help="Micrometres per pixel: 0.25, or y,x.")]
 Sparse = Annotated[bool, typer.Option("--sparse", help="Some cells or images carry no annotation.")]
-Components = Annotated[
-    bool, typer.Option("--label-components", help="Binary masks: label their connected components.")
-]
+Components = Annotated[bool, typer.Option("--label-components", help="Binary masks: label their connected components.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 Workers = Annotated[int, typer.Option(min=1, help="Threads; without influence on the result.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
@@ -130,9 +128,7 @@ def generate(
     cells: Annotated[str | None, typer.Option(help="Number of cells, or its range: 20:60.")] = None,
     clustering: Annotated[float | None, typer.Option(min=0, max=1, help="Clustering probability.")] = None,
     touching: Annotated[float | None, typer.Option(min=0, max=1, help="Share of touching cells.")] = None,
-    overlap: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Share of clustered cells that overlap.")
-    ] = None,
+    overlap: Annotated[float | None, typer.Option(min=0, max=1, help="Share of clustered cells that overlap.")] = None,
     area_scale: Annotated[float, typer.Option(help="Factor on the cells' areas.")] = 1.0,
     brightness_scale: Annotated[float, typer.Option(help="Factor on the cells' light.")] = 1.0,
     guidance: Annotated[float, typer.Option(min=0, help="Guidance of the textures; 1 is none.")] = 1.0,

@@ -105,9 +105,7 @@ def fit(
     options = options or FitOptions()
     report = progress or (lambda stage, done, total, remark: None)
     if out.exists() and not overwrite:
-        raise CytoCascadeError(
-            "exists already", path=out, hint="Choose another --out, or replace it with --overwrite."
-        )
+        raise CytoCascadeError("exists already", path=out, hint="Choose another --out, or replace it with --overwrite.")
     work = out.with_name(out.name + ".fit")
     state = _FitState.open(work, _fingerprint(images, options, base), resume)
     report("cells", 0, 1, "cutting out single cells")
@@ -206,17 +204,13 @@ def _fit_network(
     def batches(steps: int) -> Callable[[int], Batch]:
         if stage == "masks":
             return mask_batches(cells.distance, described[:, :split], styles, batch=options.batch, seed=seed)
-        return texture_batches(
-            cells, described[:, split:], styles, batch=options.batch, steps=steps, seed=seed
-        )
+        return texture_batches(cells, described[:, split:], styles, batch=options.batch, steps=steps, seed=seed)
 
     rate = options.learning_rate or (5e-4 if base is None else 2e-4)
     if stage not in state.settings["steps"]:
         report(stage, 0, 1, "measuring the speed")
         share = MASK_BUDGET if stage == "masks" else TEXTURE_BUDGET
-        steps = options.steps or _steps_within(
-            model, batches(100), share * (options.budget or 600.0), options
-        )
+        steps = options.steps or _steps_within(model, batches(100), share * (options.budget or 600.0), options)
         state.settings["steps"][stage] = steps
         state.save()
     steps = int(state.settings["steps"][stage])
@@ -243,14 +237,12 @@ def _starting_model(base: Denoiser | None, config: DenoiserConfig, seed: int) ->
             return Denoiser(config)
     model = copy.deepcopy(base)
     known = model.style.weight.detach()
-    model.style = nn.Embedding.from_pretrained(torch.cat([known, known.mean(0, keepdim=True)]), freeze=False)
+    model.style = nn.Embedding(len(known) + 1, known.shape[1], _weight=torch.cat([known, known.mean(0, keepdim=True)]))
     model.config = model.config.model_copy(update={"styles": len(known) + 1})
     return model
 
 
-def _steps_within(
-    model: Denoiser, batch_at: Callable[[int], Batch], seconds: float, options: FitOptions
-) -> int:
+def _steps_within(model: Denoiser, batch_at: Callable[[int], Batch], seconds: float, options: FitOptions) -> int:
     """Return how many steps fit into a time, measured on a copy of the network."""
     trial = copy.deepcopy(model)
     config = TrainingConfig(steps=3, batch=options.batch)

@@ -91,9 +91,7 @@ def draw_sample(bundle: Bundle, options: GenerationOptions, seed: int, index: in
             hint=f"Give {config.dim} numbers of at least 16, for example --size 512x512.",
         )
     keys = ("sample", index)
-    placement = draw_placement(
-        bundle.population, shape, config.spacing, options.population(), seed=seed, keys=keys
-    )
+    placement = draw_placement(bundle.population, shape, config.spacing, options.population(), seed=seed, keys=keys)
     generator = numpy_generator(seed, *keys, "cells")
     descriptors = bundle.cells.draw(placement.count, generator, area_scale=options.area_scale)
     return {
@@ -189,14 +187,10 @@ def prepare_field(bundle: Bundle, params: dict[str, Any], *, workers: int = 1) -
     order = [owner_of[label] for label in sorted(owner_of)]
     used = sorted({place.index for place in order})
     signal = _textures(bundle, masks.distance, descriptors, seeds, used, options, workers)
-    return PreparedField(
-        order, cells, masks.distance, signal, labels, masks.drawn, masks.rejected, placed.rejected
-    )
+    return PreparedField(order, cells, masks.distance, signal, labels, masks.drawn, masks.rejected, placed.rejected)
 
 
-def compose_field(
-    bundle: Bundle, params: dict[str, Any], prepared: PreparedField
-) -> tuple[Array, FloatArray]:
+def compose_field(bundle: Bundle, params: dict[str, Any], prepared: PreparedField) -> tuple[Array, FloatArray]:
     """Put cells, background and noise together.
 
     Returns

@@ -22,9 +22,7 @@ def _save_file(tensors: dict[str, torch.Tensor], path: Path, metadata: dict[str,
     path.chmod(0o644)
 
 
-def save(
-    path: Path, model: Denoiser, optimizer: torch.optim.Optimizer, ema: EMAModel, step: int, loss: float
-) -> None:
+def save(path: Path, model: Denoiser, optimizer: torch.optim.Optimizer, ema: EMAModel, step: int, loss: float) -> None:
     """Write everything that training needs to go on."""
     tensors: dict[str, torch.Tensor] = {}
     for name, parameter in model.named_parameters():
@@ -38,9 +36,7 @@ def save(
     write_atomically(path, lambda temporary: _save_file(tensors, temporary, metadata))
 
 
-def load(
-    path: Path | None, model: Denoiser, optimizer: torch.optim.Optimizer, ema: EMAModel
-) -> tuple[int, float]:
+def load(path: Path | None, model: Denoiser, optimizer: torch.optim.Optimizer, ema: EMAModel) -> tuple[int, float]:
     """Restore a state written by `save`; return (steps done, running loss), (0, 0) if there is none."""
     if path is None or not path.exists():
         return 0, 0.0
@@ -65,9 +61,7 @@ def load(
 def save_denoiser(path: Path, model: Denoiser, *, half: bool = True) -> None:
     """Write a trained network, by default in half precision, with its config in the file's metadata."""
     dtype = torch.float16 if half else torch.float32
-    tensors = {
-        name: value.detach().to("cpu", dtype).contiguous() for name, value in model.state_dict().items()
-    }
+    tensors = {name: value.detach().to("cpu", dtype).contiguous() for name, value in model.state_dict().items()}
     metadata = {"config": model.config.model_dump_json()}
     write_atomically(path, lambda temporary: _save_file(tensors, temporary, metadata))
 
@@ -94,4 +88,4 @@ def load_denoiser(path: Path) -> Denoiser:
             path=path,
             hint="Copy or fit the bundle again.",
         ) from error
-    return model.to(memory_format=torch.channels_last).eval()
+    return model.for_convolutions().eval()

@@ -47,9 +47,7 @@ class Condition:
 
     def to(self, device: torch.device) -> Condition:
         """Return the condition on `device`."""
-        return Condition(
-            *(None if v is None else v.to(device) for v in (self.image, self.scalars, self.style))
-        )
+        return Condition(*(None if v is None else v.to(device) for v in (self.image, self.scalars, self.style)))
 
 
 def starting_noise(model: Denoiser, seeds: Sequence[int]) -> Tensor:
@@ -126,9 +124,7 @@ def single_threaded_torch():  # type: ignore[no-untyped-def]
         torch.set_num_threads(before)
 
 
-def _sample_chunk(
-    model: Denoiser, noise: Tensor, condition: Condition, steps: int, guidance: float
-) -> Tensor:
+def _sample_chunk(model: Denoiser, noise: Tensor, condition: Condition, steps: int, guidance: float) -> Tensor:
     # Inference mode is per thread, so it is entered again here.
     with torch.inference_mode():
         parameter = next(model.parameters())

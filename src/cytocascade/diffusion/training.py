@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from diffusers import DDPMScheduler
 from diffusers.training_utils import EMAModel
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
@@ -107,7 +108,8 @@ def train(
         Called after every step.
     """
     accelerator = Accelerator(cpu=device == "cpu", mixed_precision=config.mixed_precision)
-    model.to(accelerator.device, memory_format=torch.channels_last).train()
+    model.to(accelerator.device)
+    model.for_convolutions().train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=1e-3)
     ema = EMAModel(model.parameters(), decay=config.ema, use_ema_warmup=True, power=0.75)
     start, running = checkpoints.load(checkpoint, model, optimizer, ema)
@@ -138,7 +140,7 @@ def train(
 def _loss(
     model: torch.nn.Module,
     batch: Batch,
-    schedule: object,
+    schedule: DDPMScheduler,
     step: int,
     seed: int,
     config: TrainingConfig,
@@ -155,12 +157,10 @@ def _loss(
     device = accelerator.device
     target, noise, timestep = batch.target.to(device), noise.to(device), timestep.to(device)
     condition = batch.condition.to(device)
-    noisy = schedule.add_noise(target, noise, timestep)  # type: ignore[attr-defined]
-    velocity = schedule.get_velocity(target, noise, timestep)  # type: ignore[attr-defined]
+    noisy = schedule.add_noise(target, noise, timestep)
+    velocity = schedule.get_velocity(target, noise, timestep)
     with accelerator.autocast():
-        predicted = model(
-            noisy, timestep, condition.image, condition.scalars, condition.style, dropped.to(device)
-        )
+        predicted = model(noisy, timestep, condition.image, condition.scalars, condition.style, dropped.to(device))
     weight = batch.weight.to(device)
     error = (predicted.float() - velocity).square() * weight
-    return error.sum() / weight.sum().clamp(min=1.0)
+    return torch.sum(error) / weight.sum().clamp(min=1.0)

@@ -32,9 +32,7 @@ from cytocascade.images.pairing import (
 LAYOUTS = ("auto", "folder", "cellpose", "ctc", "stardist")
 
 
-def find_pairs(
-    images: Path, masks: Path | None = None, *, layout: str = "auto", sparse: bool = False
-) -> FoundPairs:
+def find_pairs(images: Path, masks: Path | None = None, *, layout: str = "auto", sparse: bool = False) -> FoundPairs:
     """Find the pairs of image and mask of a data set.
 
     Parameters

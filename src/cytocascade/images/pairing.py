@@ -171,9 +171,7 @@ def _what_else(folder: Path) -> str | None:
     return f"It holds files of the types {', '.join(endings[:5])}." if endings else None
 
 
-def _refuse_lone(
-    folder: Path, images: Sequence[Path], masks: Sequence[Path], *, sparse: bool
-) -> tuple[str, ...]:
+def _refuse_lone(folder: Path, images: Sequence[Path], masks: Sequence[Path], *, sparse: bool) -> tuple[str, ...]:
     """Refuse files without a partner, or return remarks on them if `sparse`."""
     if sparse:
         remarks = [f"skipped {len(images)} images without a mask: {listed(images)}"] if images else []

@@ -132,9 +132,7 @@ def _load_tiff(path: Path) -> tuple[Array, str, tuple[float, ...] | None]:
     with tifffile.TiffFile(path) as tif:
         missing = missing_bytes(path, tif)
         if missing is not None:
-            raise CytoCascadeError(
-                f"the file is cut off: {missing}", path=path, hint="Copy or export it again."
-            )
+            raise CytoCascadeError(f"the file is cut off: {missing}", path=path, hint="Copy or export it again.")
         series = tif.series[0]
         if any(other.size >= series.size for other in tif.series[1:]):  # smaller ones are thumbnails
             shapes = ", ".join(str(one.shape) for one in tif.series[:4])
@@ -155,8 +153,7 @@ def _spatial_axes(path: Path, pixels: Array, axes: str) -> tuple[Array, str]:
     for axis, meaning in (("C", "channels"), ("T", "time points")):
         if axis in axes:
             raise CytoCascadeError(
-                f"the file has {pixels.shape[axes.index(axis)]} {meaning} "
-                f"(axes {axes}, shape {pixels.shape})",
+                f"the file has {pixels.shape[axes.index(axis)]} {meaning} (axes {axes}, shape {pixels.shape})",
                 path=path,
                 hint=f"Save one of the {meaning} per file. If they are slices along z, say so in the file: "
                 "in Fiji by Image > Properties, in Python by "
@@ -213,9 +210,7 @@ def _as_intensities(path: Path, pixels: Array) -> Array:
                 hint="Replace them, for example by np.nan_to_num, or leave the image out.",
             )
         if np.abs(pixels).max(initial=0) > np.finfo(np.float32).max:
-            raise CytoCascadeError(
-                "the image holds values beyond 32-bit float", path=path, hint="Rescale it."
-            )
+            raise CytoCascadeError("the image holds values beyond 32-bit float", path=path, hint="Rescale it.")
         return pixels.astype(np.float32)
     if pixels.dtype.itemsize == 1 and kind == "u":
         return pixels.astype(np.uint8)

@@ -116,9 +116,7 @@ def _from_tags(tif: tifffile.TiffFile) -> dict[str, float]:
     unit = tif.pages.first.tags.valueof("ResolutionUnit")
     if unit != 3:  # 3 = centimetre; 1 = none and 2 = inch say nothing about the specimen
         return {}
-    return _keep_known(
-        {axis: _believable(_tag_size(tif, f"{axis}Resolution"), "cm", TAG_RANGE) for axis in "YX"}
-    )
+    return _keep_known({axis: _believable(_tag_size(tif, f"{axis}Resolution"), "cm", TAG_RANGE) for axis in "YX"})
 
 
 def _tag_size(tif: tifffile.TiffFile, tag: str) -> float | None:

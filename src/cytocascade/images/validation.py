@@ -118,9 +118,7 @@ def take_census(labels: Array, *, from_components: bool = False) -> Census:
     small = ~cut & (areas < MIN_AREA)
     remarks = []
     scattered = [
-        int(ids[k])
-        for k in np.flatnonzero(count > 1)
-        if _far_apart(pieces, 1 + np.flatnonzero(index == k), sizes)
+        int(ids[k]) for k in np.flatnonzero(count > 1) if _far_apart(pieces, 1 + np.flatnonzero(index == k), sizes)
     ]
     if scattered:
         remarks.append(f"{_labels_text(scattered)} in pieces far apart: is it one cell?")
@@ -143,9 +141,7 @@ def _component_remarks(labels: Array, areas: Array) -> list[str]:
         solidity = _solidities(labels)
         merged = int((solidity < _LOOKS_MERGED).sum())
         if merged:
-            remarks.append(
-                f"{merged} of {len(areas)} components are not convex: touching cells may be merged"
-            )
+            remarks.append(f"{merged} of {len(areas)} components are not convex: touching cells may be merged")
     return remarks
 
 

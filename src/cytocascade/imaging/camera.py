@@ -58,9 +58,7 @@ def add_noise(
     return np.asarray(clean + np.sqrt(np.clip(share, 0, 1)) * noise, dtype=np.float32)
 
 
-def background_noise_at(
-    background: FloatArray, score: FloatArray, model: NoiseModel
-) -> tuple[FloatArray, FloatArray]:
+def background_noise_at(background: FloatArray, score: FloatArray, model: NoiseModel) -> tuple[FloatArray, FloatArray]:
     """Return deviation and variance of background pixels whose noise has these normal scores.
 
     Between and beyond the measured background levels the distribution is interpolated, and scaled to a

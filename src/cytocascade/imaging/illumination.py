@@ -159,7 +159,9 @@ def large_scale_problem(
     seen = mass > 0.1 * mass.max()
     return LargeScaleProblem(
         design=np.stack([column[seen] for column in columns], axis=1),
-        target=mean[seen], weight=mass[seen], haze=len(widths),
+        target=mean[seen],
+        weight=mass[seen],
+        haze=len(widths),
     )
 
 
@@ -201,6 +203,4 @@ def _solve(problem: LargeScaleProblem, haze: Array, trust: float) -> LargeScale:
         if spread <= 0:
             break
         robust = np.clip(1 - (residual / (6 * spread)) ** 2, 0, 1) ** 2
-    return LargeScale(
-        constant=offset + float(solution[0]), coefficients=solution[1:start], haze=solution[start:]
-    )
+    return LargeScale(constant=offset + float(solution[0]), coefficients=solution[1:start], haze=solution[start:])

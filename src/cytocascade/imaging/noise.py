@@ -115,9 +115,7 @@ def _low_quantile_of_unit_noise(kernel: Array) -> float:
     return float(np.quantile(ndi.uniform_filter(_high_pass(noise) ** 2, _WINDOW), _LOW))
 
 
-def noise_by_intensity(
-    image: Array, labels: Array, kernel: Array, saturation: float
-) -> tuple[Array, Array, Array]:
+def noise_by_intensity(image: Array, labels: Array, kernel: Array, saturation: float) -> tuple[Array, Array, Array]:
     """Measure noise variance in windows that lie wholly inside one cell.
 
     Structure adds to the variance in a window, never takes from it; the low quantile of the windows of

@@ -56,9 +56,7 @@ def fit_output(images: Sequence[Array]) -> OutputFormat:
     used: list[int] = []
     if step == 1 and int(levels[-1]) - int(levels[0]) <= 1024:
         used = _irregular_levels(images, int(levels[0]), int(levels[-1]), int(high))
-    return OutputFormat(
-        dtype=dtype.name, low=float(info.min), high=high, step=step, origin=int(levels[0]), levels=used
-    )
+    return OutputFormat(dtype=dtype.name, low=float(info.min), high=high, step=step, origin=int(levels[0]), levels=used)
 
 
 def _irregular_levels(images: Sequence[Array], first: int, last: int, high: int) -> list[int]:

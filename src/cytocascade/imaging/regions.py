@@ -57,7 +57,8 @@ def prepare(source: AnnotatedImage) -> PreparedImage:
     image, labels = source.image, source.labels
     if image.shape != labels.shape or image.ndim < 2:
         raise CytoCascadeError(
-            f"image {image.shape} and labels {labels.shape} differ in shape", path=source.name,
+            f"image {image.shape} and labels {labels.shape} differ in shape",
+            path=source.name,
             hint="Give images and masks of the same size.",
         )
     if not np.isfinite(image).all():
@@ -75,8 +76,13 @@ def prepare(source: AnnotatedImage) -> PreparedImage:
     size = float(np.median(areas)) if len(ids) else 400.0
     radius = (size / np.pi) ** 0.5 if image.ndim == 2 else (0.75 * size / np.pi) ** (1 / 3)
     return PreparedImage(
-        image=image, labels=labels, free=free, signal=np.where(labels > 0, above, np.float32(0)),
-        gain=float(np.median(means)), noise=background_noise(image, background, free), radius=radius,
+        image=image,
+        labels=labels,
+        free=free,
+        signal=np.where(labels > 0, above, np.float32(0)),
+        gain=float(np.median(means)),
+        noise=background_noise(image, background, free),
+        radius=radius,
     )
 
 

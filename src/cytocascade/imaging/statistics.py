@@ -116,9 +116,7 @@ def _pool_illumination(fits: Sequence[LargeScale], levels: Array, gains: Array) 
 
 def with_gains(statistics: ImagingStatistics, gains: Sequence[float]) -> ImagingStatistics:
     """Return the statistics with other gains, one per fitted image: those that the cells were divided by."""
-    records = [
-        record.model_copy(update={"gain": gain}) for record, gain in zip(statistics.records, gains, strict=True)
-    ]
+    records = [record.model_copy(update={"gain": gain}) for record, gain in zip(statistics.records, gains, strict=True)]
     return statistics.model_copy(update={"records": records})
 
 
@@ -163,7 +161,10 @@ def fit_imaging(images: Sequence[AnnotatedImage]) -> ImagingStatistics:
 
 
 def _fit_small_scale(
-    prepared: Sequence[PreparedImage], fits: Sequence[LargeScale], radius: float, widths: list[float],
+    prepared: Sequence[PreparedImage],
+    fits: Sequence[LargeScale],
+    radius: float,
+    widths: list[float],
     output: OutputFormat,
 ) -> ImagingStatistics:
     table = NoiseTable()

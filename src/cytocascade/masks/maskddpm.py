@@ -21,9 +21,7 @@ from cytocascade.masks.representation import FIELD_SIZE, TRUNCATION, from_field,
 from cytocascade.seeding import derive_seed, torch_generator
 from cytocascade.types import FloatArray
 
-MASK_DENOISER = DenoiserConfig(
-    size=FIELD_SIZE, scalars=len(SHAPE_NAMES), widths=(48, 96, 128), stem_width=16, layers=1
-)
+MASK_DENOISER = DenoiserConfig(size=FIELD_SIZE, scalars=len(SHAPE_NAMES), widths=(48, 96, 128), stem_width=16, layers=1)
 """Shape of the mask network."""
 
 MASK_STEPS = 16
@@ -143,9 +141,7 @@ def sample_masks(
         scalars = None if shape is None else torch.as_tensor(shape[open_], dtype=torch.float32)
         styles = torch.full((len(open_),), style, dtype=torch.long)
         guidance = 1.0 if shape is not None else 0.0
-        field = sample(
-            model, noise, Condition(None, scalars, styles), steps=steps, guidance=guidance, workers=workers
-        )
+        field = sample(model, noise, Condition(None, scalars, styles), steps=steps, guidance=guidance, workers=workers)
         cleaned = [clean_mask(distance) for distance in from_field(field)]
         failed = []
         for i, distance in zip(open_, cleaned):

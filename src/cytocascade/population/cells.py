@@ -51,4 +51,4 @@ class CellStatistics(BaseModel):
         # Beyond the range of the real cells the networks were never trained.
         drawn = np.clip(drawn, rows.min(axis=0), rows.max(axis=0))
         drawn[:, 0] += 2.0 * np.log(area_scale)
-        return drawn.astype(np.float32)
+        return np.asarray(drawn, dtype=np.float32)

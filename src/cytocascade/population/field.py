@@ -108,9 +108,7 @@ def assemble_signal(
     for number, place in enumerate(placed, start=1):
         cell = cells[place.index]
         corner = tuple(start - offset for start, offset in zip(place.corner, cell.offset))
-        box = PlacedCell(
-            index=place.index, corner=corner, placement=place.placement, gap=place.gap, measured_gap=None
-        )
+        box = PlacedCell(index=place.index, corner=corner, placement=place.placement, gap=place.gap, measured_gap=None)
         window, part = visible_part(box, np.broadcast_to(True, cell.size), shape)
         where = cell.coordinates[(slice(None), *part)]
         if where.size == 0:

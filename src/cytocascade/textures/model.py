@@ -100,7 +100,8 @@ def texture_batches(
         exact = 1.0 if step >= 0.75 * steps else 0.4
         warp = draw_warp(batch, generator, exact=exact)
         moved = apply_warp(signal[chosen], warp, CROP_SIZE, mode="bicubic")
-        distance, valid = apply_warp(others[chosen], warp, CROP_SIZE).split(1, dim=1)
+        moved_others = apply_warp(others[chosen], warp, CROP_SIZE)
+        distance, valid = moved_others[:, :1], moved_others[:, 1:]
         target = to_network(moved, cells.modality)
         # Near the outline every pixel counts; far from it only a little, where it must be dark.
         weight = (valid > 0.99).float() * torch.where(distance > -RIM, 1.0, 0.1)

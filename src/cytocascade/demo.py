@@ -1,0 +1,260 @@
+"""A small annotated data set from a shipped bundle, and one picture of it."""
+
+from __future__ import annotations
+
+import colorsys
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from scipy import ndimage as ndi
+from skimage.segmentation import find_boundaries
+
+from cytocascade.cascade import Cascade
+from cytocascade.export.manifest import MANIFEST_NAME
+from cytocascade.generation import GenerationOptions
+from cytocascade.images import read_dataset
+from cytocascade.storage import write_atomically
+from cytocascade.types import AnnotatedImage, Array, BoolArray, FloatArray
+
+FORMATS = ("folder", "cellpose")
+"""Formats of the demo's data set."""
+
+SHEET_NAME = "contact_sheet.png"
+"""File name of the picture."""
+
+PAPER, INK, FAINT = (13, 17, 23), (230, 237, 243), (139, 148, 158)
+"""Colours (RGB) of the sheet's ground, headings and captions."""
+
+GAP, MARGIN, CAPTION = 10, 24, 30
+"""Pixels between tiles, around the sheet, and for a row's caption."""
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What `run_demo` made.
+
+    Attributes
+    ----------
+    dataset : Path
+        Folder of the data set, with one sub-folder per format of `FORMATS`.
+    sheet : Path
+        The contact sheet, a PNG.
+    images, cells : int
+        How many of each there are.
+    """
+
+    dataset: Path
+    sheet: Path
+    images: int
+    cells: int
+
+
+def run_demo(
+    out: Path,
+    *,
+    cascade: Cascade | None = None,
+    count: int = 4,
+    size: tuple[int, int] = (256, 256),
+    seed: int = 1,
+    workers: int = 2,
+    overwrite: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> DemoResult:
+    """Generate a small data set and draw its contact sheet.
+
+    Parameters
+    ----------
+    out : Path
+        Folder of the data set.
+    cascade : Cascade, optional
+        By default the shipped bundle ``nuclei``.
+    count : int
+        Number of images.
+    size : tuple of int
+        Pixels of each, (Y, X).
+    seed : int
+        Seed of everything random.
+    workers : int
+        Threads; without influence on the result.
+    overwrite : bool
+        Whether a data set that is there with other settings is replaced.
+    progress : callable, optional
+        Called with (images done, in all).
+
+    Raises
+    ------
+    CytoCascadeError
+        If `out` holds a data set with other settings and `overwrite` is false.
+    """
+    cascade = cascade or Cascade.from_pretrained("nuclei")
+    options = GenerationOptions(size=size)
+    cascade.write(
+        count, out, formats=FORMATS, seed=seed, options=options, workers=workers, overwrite=overwrite, progress=progress
+    )
+    # Drawn from the files, as a user's tool would read them, not from memory.
+    samples = list(read_dataset(out / FORMATS[0]))
+    sheet = contact_sheet(samples, title=f"bundle {cascade.bundle.config.name}, seed {seed}")
+    path = out / SHEET_NAME
+    write_atomically(path, lambda temporary: Image.fromarray(sheet).save(temporary, format="PNG", optimize=True))
+    cells = sum(int((np.unique(sample.labels) > 0).sum()) for sample in samples)
+    return DemoResult(out, path, len(samples), cells)
+
+
+def contact_sheet(
+    samples: Sequence[AnnotatedImage], *, title: str = "", tile: int = 256, columns: int = 4, close_ups: int = 8
+) -> Array:
+    """Draw images, the same images with their labels in colour, and single cells enlarged.
+
+    Parameters
+    ----------
+    samples : sequence of AnnotatedImage
+        2D images; the first `columns` are shown.
+    title : str
+        Goes into the first caption.
+    tile : int
+        Side of an image on the sheet, in pixels.
+    columns, close_ups : int
+        Number of images, and of enlarged cells.
+
+    Returns
+    -------
+    ndarray, (H, W, 3) uint8
+    """
+    shown = list(samples[:columns])
+    greys = [to_grey(sample.image) for sample in shown]
+    plain = [_fitted(_rgb(grey), tile) for grey in greys]
+    coloured = [_fitted(label_overlay(grey, sample.labels), tile) for grey, sample in zip(greys, shown)]
+    width = len(shown) * (tile + GAP) - GAP
+    wanted = max(1, min(close_ups, 2 * len(shown)))
+    side = (width + GAP) // wanted - GAP
+    cells = [close_up(grey, sample.labels, label, side) for grey, sample, label in choose_cells(shown, greys, wanted)]
+    rows = [
+        (f"Generated images   {title}".rstrip(), plain),
+        ("Their instance labels", coloured),
+        ("Single cells, outlined as labelled", cells),
+    ]
+    rows = [(caption, tiles) for caption, tiles in rows if tiles]
+    height = sum(CAPTION + max(one.shape[0] for one in tiles) + GAP for _, tiles in rows) - GAP
+    canvas = Image.new("RGB", (width + 2 * MARGIN, height + 2 * MARGIN - GAP), PAPER)
+    pen = ImageDraw.Draw(canvas)
+    y = MARGIN - GAP
+    for number, (caption, tiles) in enumerate(rows):
+        pen.text((MARGIN, y + 4), caption, fill=INK if number == 0 else FAINT, font=ImageFont.load_default(15))
+        y += CAPTION
+        for column, picture in enumerate(tiles):
+            canvas.paste(Image.fromarray(picture), (MARGIN + column * (picture.shape[1] + GAP), y))
+        y += max(one.shape[0] for one in tiles) + GAP
+    return np.asarray(canvas)
+
+
+def to_grey(image: Array) -> FloatArray:
+    """Return an image, (Y, X), stretched to [0, 1] for the eye: outliers are clipped, dim cells lifted."""
+    values = np.asarray(image, dtype=np.float32)
+    low, high = np.percentile(values, [1.0, 99.7])
+    return np.asarray(np.clip((values - low) / max(high - low, 1e-6), 0, 1) ** 0.75, dtype=np.float32)
+
+
+def label_colours(labels: Array) -> Array:
+    """Return one RGB colour in [0, 1] per pixel, (Y, X, 3) float32; black where there is no cell.
+
+    Hues of consecutive labels differ by the golden angle, so that neighbours rarely look alike.
+    """
+    highest = int(labels.max(initial=0))
+    table = np.zeros((highest + 1, 3), dtype=np.float32)
+    for number in range(1, highest + 1):
+        hue = (0.55 + 0.618034 * number) % 1.0
+        table[number] = colorsys.hsv_to_rgb(hue, 0.62 + 0.2 * (number % 2), 1.0)
+    return np.asarray(table[labels])
+
+
+def label_overlay(grey: FloatArray, labels: Array) -> Array:
+    """Return the image with every cell tinted in its own colour and outlined, (Y, X, 3) uint8.
+
+    Parameters
+    ----------
+    grey : ndarray, (Y, X) float32
+        From `to_grey`.
+    labels : ndarray of int, (Y, X)
+        0 is background.
+    """
+    base = np.repeat(grey[..., None], 3, axis=2)
+    colour = label_colours(labels)
+    inside = (labels > 0)[..., None]
+    tinted = np.where(inside, colour * (0.25 + 0.75 * base), 0.8 * base)
+    edge = find_boundaries(labels, mode="inner")[..., None]
+    return _bytes(np.where(edge, 0.25 + 0.75 * colour, tinted))
+
+
+def choose_cells(
+    samples: Sequence[AnnotatedImage], greys: Sequence[FloatArray], count: int
+) -> list[tuple[FloatArray, AnnotatedImage, int]]:
+    """Return `count` whole cells of all sizes: evenly spaced in the order of their areas."""
+    found = []
+    for grey, sample in zip(greys, samples):
+        for label, box in enumerate(ndi.find_objects(np.asarray(sample.labels)), start=1):
+            if box is None or any(axis.start == 0 or axis.stop == n for axis, n in zip(box, sample.labels.shape)):
+                continue
+            found.append((int((sample.labels[box] == label).sum()), sample.name, label, grey, sample))
+    found.sort(key=lambda entry: entry[:3])
+    # The smallest and largest tenth may be odd ones; the rest is what a typical cell looks like.
+    rows = np.unique(np.linspace(0.1, 0.95, count) * (len(found) - 1) + 0.5).astype(int) if found else []
+    return [(found[row][3], found[row][4], found[row][2]) for row in rows]
+
+
+def close_up(grey: FloatArray, labels: Array, label: int, side: int) -> Array:
+    """Return one cell enlarged, with the outline of its label, (side, side, 3) uint8."""
+    box = ndi.find_objects((labels == label).astype(np.uint8))[0]
+    half = max(axis.stop - axis.start for axis in box) // 2 + 7
+    window = [slice(c - half, c + half) for c in ((axis.start + axis.stop) // 2 for axis in box)]
+    pad = ((half, half), (half, half))
+    moved = tuple(slice(axis.start + half, axis.stop + half) for axis in window)
+    cell = np.pad(grey, pad, mode="reflect")[moved]
+    mask = np.pad((labels == label).astype(np.float32), pad)[moved]
+    picture = _rgb(_enlarged(cell, side, Image.Resampling.BICUBIC))
+    line = _ring(_enlarged(mask, side, Image.Resampling.BICUBIC) > 0.5)
+    colour = label_colours(np.asarray([label]))[0] * 255
+    picture[line] = (0.25 * picture[line] + 0.75 * colour).astype(np.uint8)
+    return picture
+
+
+def describe_demo(result: DemoResult) -> str:
+    """Return where to look, as plain text."""
+    first = json.loads((result.dataset / MANIFEST_NAME).read_text(encoding="utf-8").splitlines()[0])
+    lines = [
+        f"{result.images} images with {result.cells} annotated cells: {result.dataset}",
+        f"  {'contact sheet':<16}{result.sheet}",
+        *(f"  {name:<16}{result.dataset / name}" for name in FORMATS),
+        f"  {'data card':<16}{result.dataset / 'README.md'}",
+        f"  {'manifest':<16}{result.dataset / MANIFEST_NAME}  ({len(first['cells'])} cells in sample 0)",
+        f"Again, byte for byte: cytocascade replay {result.dataset / MANIFEST_NAME}#0 --out replayed",
+    ]
+    return "\n".join(lines)
+
+
+def _rgb(grey: FloatArray) -> Array:
+    return _bytes(np.repeat(grey[..., None], 3, axis=2))
+
+
+def _bytes(values: Array) -> Array:
+    return np.asarray(np.round(np.clip(values, 0, 1) * 255), dtype=np.uint8)
+
+
+def _enlarged(values: FloatArray, side: int, how: Image.Resampling) -> FloatArray:
+    picture = Image.fromarray(np.asarray(values, dtype=np.float32)).resize((side, side), how)
+    return np.clip(np.asarray(picture, dtype=np.float32), 0, 1)
+
+
+def _ring(mask: BoolArray) -> BoolArray:
+    return np.asarray(mask & ~ndi.binary_erosion(mask, iterations=2))
+
+
+def _fitted(picture: Array, tile: int) -> Array:
+    """Cut the middle square out and bring it to `tile` pixels."""
+    side = min(picture.shape[:2])
+    top, left = ((n - side) // 2 for n in picture.shape[:2])
+    square = Image.fromarray(picture[top : top + side, left : left + side])
+    return np.asarray(square if side == tile else square.resize((tile, tile), Image.Resampling.LANCZOS))
