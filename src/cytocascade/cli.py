@@ -233,6 +233,32 @@ def evaluate(
 
 
 @app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder of the data set to write.")] = Path("demo"),
+    bundle: BundleName = "nuclei",
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 1,
+    workers: Workers = 2,
+    overwrite: Overwrite = False,
+) -> None:
+    """Generate four small annotated images and a picture of them, to see what comes out."""
+    from cytocascade.cascade import Cascade
+    from cytocascade.demo import describe_demo, run_demo
+
+    cascade = Cascade.from_pretrained(bundle)
+    with _progress_bar() as bar:
+        task = bar.add_task("images", total=None, remark="")
+        result = run_demo(
+            out,
+            cascade=cascade,
+            seed=seed,
+            workers=workers,
+            overwrite=overwrite,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    typer.echo(describe_demo(result))
+
+
+@app.command()
 def info(bundle: Annotated[str, typer.Argument(help="Name of a shipped bundle, or a folder.")] = "") -> None:
     """Show the card of a bundle, or list the shipped ones."""
     from cytocascade.bundle import find_bundle, shipped_bundles

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import colorsys
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +16,7 @@ from cytocascade.export.manifest import MANIFEST_NAME
 from cytocascade.generation import GenerationOptions
 from cytocascade.images import read_dataset
 from cytocascade.storage import write_atomically
-from cytocascade.types import AnnotatedImage, Array, BoolArray, FloatArray
+from cytocascade.types import AnnotatedImage, Array, FloatArray
 
 FORMATS = ("folder", "cellpose")
 """Formats of the demo's data set."""
@@ -131,11 +129,13 @@ def contact_sheet(
     width = len(shown) * (tile + GAP) - GAP
     wanted = max(1, min(close_ups, 2 * len(shown)))
     side = (width + GAP) // wanted - GAP
-    cells = [close_up(grey, sample.labels, label, side) for grey, sample, label in choose_cells(shown, greys, wanted)]
+    chosen = choose_cells(shown, greys, wanted)
+    half = max((_extent(sample.labels, label) for _, sample, label in chosen), default=0) // 2 + 5
+    cells = [close_up(grey, sample.labels, label, half, side) for grey, sample, label in chosen]
     rows = [
         (f"Generated images   {title}".rstrip(), plain),
         ("Their instance labels", coloured),
-        ("Single cells, outlined as labelled", cells),
+        ("Single cells at one scale, outlined as labelled", cells),
     ]
     rows = [(caption, tiles) for caption, tiles in rows if tiles]
     height = sum(CAPTION + max(one.shape[0] for one in tiles) + GAP for _, tiles in rows) - GAP
@@ -161,14 +161,32 @@ def to_grey(image: Array) -> FloatArray:
 def label_colours(labels: Array) -> Array:
     """Return one RGB colour in [0, 1] per pixel, (Y, X, 3) float32; black where there is no cell.
 
-    Hues of consecutive labels differ by the golden angle, so that neighbours rarely look alike.
+    Hues of consecutive labels differ by the golden angle, so that neighbours rarely look alike; all are about
+    equally light.
     """
-    highest = int(labels.max(initial=0))
-    table = np.zeros((highest + 1, 3), dtype=np.float32)
-    for number in range(1, highest + 1):
-        hue = (0.55 + 0.618034 * number) % 1.0
-        table[number] = colorsys.hsv_to_rgb(hue, 0.62 + 0.2 * (number % 2), 1.0)
-    return np.asarray(table[labels])
+    angle = np.deg2rad(230 + 137.508 * np.arange(int(labels.max(initial=0)) + 1))
+    lightness = 0.74 + 0.05 * (np.arange(len(angle)) % 3 - 1)
+    table = _oklab(lightness, 0.145 * np.cos(angle), 0.145 * np.sin(angle))
+    table[0] = 0.0
+    return np.asarray(table[labels], dtype=np.float32)
+
+
+def _oklab(lightness: Array, a: Array, b: Array) -> Array:
+    """Return sRGB in [0, 1], (n, 3), of colours in Oklab (Ottosson 2020), where equal steps look equal."""
+    lms = np.stack(
+        [
+            lightness + 0.3963377774 * a + 0.2158037573 * b,
+            lightness - 0.1055613458 * a - 0.0638541728 * b,
+            lightness - 0.0894841775 * a - 1.2914855480 * b,
+        ]
+    )
+    to_rgb = [
+        [4.0767416621, -3.3077115913, 0.2309699292],
+        [-1.2684380046, 2.6097574011, -0.3413193965],
+        [-0.0041960863, -0.7034186147, 1.7076147010],
+    ]
+    linear = np.clip(np.asarray(to_rgb) @ lms**3, 0, 1).T
+    return np.asarray(np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055))
 
 
 def label_overlay(grey: FloatArray, labels: Array) -> Array:
@@ -184,9 +202,9 @@ def label_overlay(grey: FloatArray, labels: Array) -> Array:
     base = np.repeat(grey[..., None], 3, axis=2)
     colour = label_colours(labels)
     inside = (labels > 0)[..., None]
-    tinted = np.where(inside, colour * (0.25 + 0.75 * base), 0.8 * base)
+    tinted = np.where(inside, colour * (0.2 + 0.9 * base), 0.8 * base)
     edge = find_boundaries(labels, mode="inner")[..., None]
-    return _bytes(np.where(edge, 0.25 + 0.75 * colour, tinted))
+    return _bytes(np.where(edge, 0.3 + 0.7 * colour, tinted))
 
 
 def choose_cells(
@@ -205,32 +223,43 @@ def choose_cells(
     return [(found[row][3], found[row][4], found[row][2]) for row in rows]
 
 
-def close_up(grey: FloatArray, labels: Array, label: int, side: int) -> Array:
-    """Return one cell enlarged, with the outline of its label, (side, side, 3) uint8."""
-    box = ndi.find_objects((labels == label).astype(np.uint8))[0]
-    half = max(axis.stop - axis.start for axis in box) // 2 + 7
-    window = [slice(c - half, c + half) for c in ((axis.start + axis.stop) // 2 for axis in box)]
-    pad = ((half, half), (half, half))
-    moved = tuple(slice(axis.start + half, axis.stop + half) for axis in window)
-    cell = np.pad(grey, pad, mode="reflect")[moved]
-    mask = np.pad((labels == label).astype(np.float32), pad)[moved]
-    picture = _rgb(_enlarged(cell, side, Image.Resampling.BICUBIC))
-    line = _ring(_enlarged(mask, side, Image.Resampling.BICUBIC) > 0.5)
-    colour = label_colours(np.asarray([label]))[0] * 255
-    picture[line] = (0.25 * picture[line] + 0.75 * colour).astype(np.uint8)
-    return picture
+def close_up(grey: FloatArray, labels: Array, label: int, half: int, side: int) -> Array:
+    """Return one cell enlarged, with the outline of its label.
+
+    Parameters
+    ----------
+    grey, labels : ndarray, (Y, X)
+        The image in [0, 1] and its labels.
+    label : int
+        The cell.
+    half : int
+        Half the width of what is shown around the cell, in pixels of the image.
+    side : int
+        Width of the result.
+
+    Returns
+    -------
+    ndarray, (side, side, 3) uint8
+    """
+    mask = labels == label
+    centre = [(axis.start + axis.stop) // 2 for axis in ndi.find_objects(mask.astype(np.uint8))[0]]
+    window = tuple(slice(c, c + 2 * half) for c in centre)  # padding moves everything by `half`
+    picture = _enlarged(np.pad(grey, half, mode="reflect")[window], side)[..., None]
+    soft = _enlarged(ndi.gaussian_filter(np.pad(mask, half)[window].astype(np.float32), 0.6), side)
+    slope = np.maximum(np.hypot(*np.gradient(soft)), 1e-3)
+    line = np.clip(1.4 - np.abs(soft - 0.5) / slope, 0, 1)[..., None]
+    return _bytes((1 - line) * picture + line * label_colours(np.asarray(label)))
 
 
 def describe_demo(result: DemoResult) -> str:
     """Return where to look, as plain text."""
-    first = json.loads((result.dataset / MANIFEST_NAME).read_text(encoding="utf-8").splitlines()[0])
     lines = [
         f"{result.images} images with {result.cells} annotated cells: {result.dataset}",
         f"  {'contact sheet':<16}{result.sheet}",
         *(f"  {name:<16}{result.dataset / name}" for name in FORMATS),
         f"  {'data card':<16}{result.dataset / 'README.md'}",
-        f"  {'manifest':<16}{result.dataset / MANIFEST_NAME}  ({len(first['cells'])} cells in sample 0)",
-        f"Again, byte for byte: cytocascade replay {result.dataset / MANIFEST_NAME}#0 --out replayed",
+        f"  {'manifest':<16}{result.dataset / MANIFEST_NAME}",
+        f"One of them again, byte for byte: cytocascade replay '{result.dataset / MANIFEST_NAME}#0' --out replayed",
     ]
     return "\n".join(lines)
 
@@ -243,13 +272,14 @@ def _bytes(values: Array) -> Array:
     return np.asarray(np.round(np.clip(values, 0, 1) * 255), dtype=np.uint8)
 
 
-def _enlarged(values: FloatArray, side: int, how: Image.Resampling) -> FloatArray:
-    picture = Image.fromarray(np.asarray(values, dtype=np.float32)).resize((side, side), how)
+def _extent(labels: Array, label: int) -> int:
+    box = ndi.find_objects((labels == label).astype(np.uint8))[0]
+    return max(axis.stop - axis.start for axis in box)
+
+
+def _enlarged(values: FloatArray, side: int) -> FloatArray:
+    picture = Image.fromarray(np.asarray(values, dtype=np.float32)).resize((side, side), Image.Resampling.BICUBIC)
     return np.clip(np.asarray(picture, dtype=np.float32), 0, 1)
-
-
-def _ring(mask: BoolArray) -> BoolArray:
-    return np.asarray(mask & ~ndi.binary_erosion(mask, iterations=2))
 
 
 def _fitted(picture: Array, tile: int) -> Array:
