@@ -37,9 +37,26 @@ def save(path: Path, model: Denoiser, optimizer: torch.optim.Optimizer, ema: EMA
 
 
 def load(path: Path | None, model: Denoiser, optimizer: torch.optim.Optimizer, ema: EMAModel) -> tuple[int, float]:
-    """Restore a state written by `save`; return (steps done, running loss), (0, 0) if there is none."""
+    """Restore a state written by `save`; return (steps done, running loss), (0, 0) if there is none.
+
+    Raises
+    ------
+    CytoCascadeError
+        If the file is damaged, or the state of another network.
+    """
     if path is None or not path.exists():
         return 0, 0.0
+    try:
+        return _load(path, model, optimizer, ema)
+    except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
+        raise CytoCascadeError(
+            f"this is no training state of this network ({error})",
+            path=path,
+            hint="Remove the file, or start anew with --no-resume.",
+        ) from error
+
+
+def _load(path: Path, model: Denoiser, optimizer: torch.optim.Optimizer, ema: EMAModel) -> tuple[int, float]:
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata()
         keys = set(file.keys())
