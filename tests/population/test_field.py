@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cytocascade.population.field import FieldCell, assemble_signal, to_field_grid
+from cytocascade.population.labels import paint_labels
+from cytocascade.population.placement import PlacedCell
+from cytocascade.types import FloatArray
+
+
+def distance(radius: float = 16.0, side: int = 64) -> FloatArray:
+    y, x = np.mgrid[:side, :side] - (side - 1) / 2
+    return (radius - np.hypot(y, x)).astype(np.float32)
+
+
+def place(index: int, corner: tuple[int, int]) -> PlacedCell:
+    return PlacedCell(index=index, corner=corner, placement="alone", gap=None, measured_gap=None)
+
+
+def cell(scale: tuple[float, float] = (1.0, 1.0), radius: float = 16.0) -> FieldCell:
+    found = to_field_grid(distance(radius), scale)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("scale", [(1.0, 1.0), (0.5, 0.5), (1.7, 1.7), (0.4, 0.8)])
+def test_resampling_keeps_the_area(scale: tuple[float, float]) -> None:
+    area = cell(scale).mask.sum() / (scale[0] * scale[1])
+    assert area == pytest.approx(np.pi * 16**2, rel=0.06)
+
+
+def test_box_of_the_mask_is_tight_and_lies_in_the_box_of_the_crop() -> None:
+    found = cell((0.7, 0.7))
+    assert all(found.mask.any(axis=axis).all() for axis in (0, 1))
+    assert found.coordinates.shape == (2, *found.size)
+    for offset, extent, size in zip(found.offset, found.mask.shape, found.size):
+        assert 0 <= offset <= offset + extent <= size
+
+
+def test_cell_is_centred_in_its_box() -> None:
+    found = cell((0.7, 0.7))
+    for offset, extent, size in zip(found.offset, found.mask.shape, found.size):
+        assert offset + extent / 2 == pytest.approx(size / 2)
+
+
+def test_cell_below_a_pixel_is_none() -> None:
+    assert to_field_grid(distance(-1.0), (1.0, 1.0)) is None
+
+
+def test_specks_are_dropped_and_the_cell_is_kept() -> None:
+    both = distance(12.0)
+    both[3, 3] = 1.0
+    found = to_field_grid(both, (1.0, 1.0))
+    assert found is not None
+    assert np.array_equal(found.mask, cell(radius=12.0).mask)
+
+
+def assemble(
+    placed: list[PlacedCell], light: FloatArray, level: list[float], *, owner: bool = False
+) -> tuple[FloatArray, FloatArray]:
+    cells = [cell() for _ in level]
+    labels, _ = paint_labels(placed, [c.mask for c in cells], (80, 120))
+    reach = np.repeat(np.clip(distance() / 4 + 1, 0, 1)[None], len(level), axis=0)
+    return assemble_signal(placed, cells, light, reach, level, (80, 120), owner=labels if owner else None)
+
+
+def rimmed(count: int = 1) -> FloatArray:
+    """Return the relative signal of `count` cells that are 1 inside and 0.2 up to four pixels outside."""
+    d = distance()
+    return np.stack([np.where(d > 0, 1.0, np.where(d > -4, 0.2, 0.0)).astype(np.float32)] * count)
+
+
+def test_cell_shines_where_its_mask_was_placed() -> None:
+    placed = [place(0, (20, 30))]
+    light, reach = assemble(placed, rimmed(), [50.0])
+    labels, _ = paint_labels(placed, [cell().mask], (80, 120))
+    inside = labels == 1
+    # Cubic interpolation on the same grid returns the pixels themselves.
+    assert np.allclose(light[inside], 50, atol=1e-3)
+    assert np.allclose(reach[inside], 1)
+    assert light.sum() == pytest.approx(50 * rimmed().sum(), rel=1e-4)
+    assert light.dtype == np.float32
+    assert light[:14].max() == pytest.approx(0, abs=1e-4)
+
+
+def test_light_of_neighbours_adds_up() -> None:
+    placed = [place(0, (20, 20)), place(1, (20, 50))]
+    both, reach = assemble(placed, rimmed(2), [50.0, 30.0])
+    first, _ = assemble(placed[:1], rimmed(2), [50.0, 30.0])
+    second, _ = assemble(placed[1:], rimmed(2), [50.0, 30.0])
+    assert ((first > 1) & (second > 1)).any()
+    assert np.allclose(both, first + second, atol=1e-4)
+    assert reach.max() <= 1
+
+
+def test_cells_replace_each_other_in_phase_contrast() -> None:
+    placed = [place(0, (20, 20)), place(1, (20, 50))]
+    light, _ = assemble(placed, rimmed(2), [50.0, 30.0], owner=True)
+    labels, _ = paint_labels(placed, [cell().mask] * 2, (80, 120))
+    assert np.allclose(light[labels == 1], 50, atol=1e-3)
+    assert np.allclose(light[labels == 2], 30, atol=1e-3)
+
+
+@pytest.mark.parametrize("corner", [(-10, 40), (60, 40), (20, -12), (20, 100), (-9, -9)])
+def test_cell_cut_by_the_frame_keeps_its_visible_part(corner: tuple[int, int]) -> None:
+    light, _ = assemble([place(0, corner)], rimmed(), [50.0])
+    labels, _ = paint_labels([place(0, corner)], [cell().mask], (80, 120))
+    assert 0 < (labels == 1).sum() < cell().mask.sum()
+    assert np.allclose(light[labels == 1], 50, atol=1e-3)
+    assert light.shape == (80, 120)
+
+
+def test_cell_outside_of_the_frame_is_dark() -> None:
+    light, reach = assemble([place(0, (300, 300))], rimmed(), [50.0])
+    assert not light.any()
+    assert not reach.any()
+
+
+def test_no_cells_are_no_light() -> None:
+    light, reach = assemble([], np.zeros((0, 64, 64), np.float32), [])
+    assert not light.any()
+    assert not reach.any()
