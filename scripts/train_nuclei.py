@@ -111,10 +111,7 @@ def joined(sets: list[SingleCells]) -> SingleCells:
     """Put the cells of several sets together; calibration stays per set."""
     first = sets[0]
     return SingleCells(
-        *(
-            np.concatenate([getattr(part, name) for part in sets])
-            for name in ("signal", "distance", "known", "level")
-        ),
+        *(np.concatenate([getattr(part, name) for part in sets]) for name in ("signal", "distance", "known", "level")),
         image=np.concatenate([part.image for part in sets]),
         features={name: np.concatenate([part.features[name] for part in sets]) for name in first.features},
         crop_spacing=first.crop_spacing,
