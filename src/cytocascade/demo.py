@@ -14,7 +14,7 @@ from skimage.segmentation import find_boundaries
 from cytocascade.cascade import Cascade
 from cytocascade.export.manifest import MANIFEST_NAME
 from cytocascade.generation import GenerationOptions
-from cytocascade.images import read_dataset
+from cytocascade.images import read_image, read_mask
 from cytocascade.storage import write_atomically
 from cytocascade.types import AnnotatedImage, Array, FloatArray
 
@@ -94,7 +94,7 @@ def run_demo(
         count, out, formats=FORMATS, seed=seed, options=options, workers=workers, overwrite=overwrite, progress=progress
     )
     # Drawn from the files, as a user's tool would read them, not from memory.
-    samples = list(read_dataset(out / FORMATS[0]))
+    samples = [_read(out / FORMATS[0], path.name) for path in sorted((out / FORMATS[0] / "images").glob("*.tif"))]
     sheet = contact_sheet(samples, title=f"bundle {cascade.bundle.config.name}, seed {seed}")
     path = out / SHEET_NAME
     write_atomically(path, lambda temporary: Image.fromarray(sheet).save(temporary, format="PNG", optimize=True))
@@ -262,6 +262,12 @@ def describe_demo(result: DemoResult) -> str:
         f"One of them again, byte for byte: cytocascade replay '{result.dataset / MANIFEST_NAME}#0' --out replayed",
     ]
     return "\n".join(lines)
+
+
+def _read(folder: Path, name: str) -> AnnotatedImage:
+    """Read one sample; unlike `read_dataset` this does not mind if there are too few cells to learn from."""
+    image, spacing = read_image(folder / "images" / name)
+    return AnnotatedImage(image, read_mask(folder / "masks" / name), spacing or (1.0,) * image.ndim, name)
 
 
 def _rgb(grey: FloatArray) -> Array:
