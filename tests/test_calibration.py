@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cytocascade import calibration
+from cytocascade.calibration import calibrate, high_pass_energy
+from cytocascade.cascade import Cascade
+from cytocascade.types import AnnotatedImage
+
+
+@pytest.fixture
+def labels() -> np.ndarray:
+    found = np.zeros((60, 60), dtype=np.uint16)
+    found[5:30, 5:30] = 1
+    found[32:56, 10:50] = 4
+    found[58:60, 58:60] = 5
+    return found
+
+
+def test_energy_of_white_noise_is_its_variance(labels: np.ndarray) -> None:
+    noise = np.random.default_rng(0).normal(100, 3, (60, 60))
+    energy = high_pass_energy(noise, labels, np.asarray([1, 4]))
+    # The kernel's squares sum to one.
+    assert energy == pytest.approx([9, 9], rel=0.2)
+
+
+def test_energy_of_a_plane_is_nought(labels: np.ndarray) -> None:
+    y, x = np.mgrid[:60, :60]
+    assert high_pass_energy(3.0 * y + 2 * x, labels, np.asarray([1, 4])) == pytest.approx([0, 0], abs=1e-6)
+
+
+def test_outline_does_not_count(labels: np.ndarray) -> None:
+    assert high_pass_energy(1000.0 * (labels > 0), labels, np.asarray([1, 4])) == pytest.approx([0, 0], abs=1e-3)
+
+
+def test_cell_without_an_inside_has_no_energy(labels: np.ndarray) -> None:
+    energy = high_pass_energy(np.ones((60, 60)), labels, np.asarray([1, 5, 9]))
+    assert np.isnan(energy).tolist() == [False, True, True]
+
+
+def calibrated(
+    nuclei: Cascade, image: AnnotatedImage, monkeypatch: pytest.MonkeyPatch
+) -> tuple[float, float, list[str]]:
+    monkeypatch.setattr(calibration, "WANTED_CELLS", 1)
+    monkeypatch.setattr(calibration, "MOST_FIELDS", 1)
+    small = nuclei.bundle.config.model_copy(update={"shape": (160, 160)})
+    stages: list[str] = []
+    config = calibrate(
+        replace(nuclei.bundle, config=small), [image], seed=0, progress=lambda stage, *_: stages.append(stage)
+    )
+    assert config.model_copy(update={"noise_share": 0, "texture_contrast": 1}) == small.model_copy(
+        update={"noise_share": 0, "texture_contrast": 1}
+    )
+    return config.noise_share, config.texture_contrast, stages
+
+
+def test_noisier_and_more_contrasted_cells_are_followed(nuclei: Cascade, monkeypatch: pytest.MonkeyPatch) -> None:
+    sample = next(nuclei.generate(1, seed=5, size=(160, 160), cells=8, mask_steps=4, texture_steps=4))
+    plain = AnnotatedImage(sample.image, sample.labels, sample.spacing, "x")
+    share, contrast, stages = calibrated(nuclei, plain, monkeypatch)
+    assert 0 <= share <= 1
+    assert 0.7 <= contrast <= 1.4
+    assert set(stages) == {"calibration"}
+    rng = np.random.default_rng(0)
+    inside = sample.labels > 0
+    stripes = 1 + 0.5 * inside * np.where(np.arange(160) // 6 % 2, 1, -1)
+    rough = sample.image * stripes + rng.normal(0, 60, sample.image.shape) * inside
+    dirty = replace(plain, image=np.clip(rough, 0, 65535).astype(np.uint16))
+    rougher = calibrated(nuclei, dirty, monkeypatch)
+    assert rougher[0] >= share
+    assert rougher[1] > contrast
+    assert (rougher[0], rougher[1]) == calibrated(nuclei, dirty, monkeypatch)[:2]
