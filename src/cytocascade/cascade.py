@@ -14,7 +14,7 @@ from cytocascade.export import DatasetSettings, DatasetWriter, load_record
 from cytocascade.export.manifest import array_hash
 from cytocascade.fitting import FitOptions, StageProgress
 from cytocascade.fitting import fit as fit_bundle
-from cytocascade.generation import GenerationOptions, draw_sample, render_sample
+from cytocascade.generation import GenerationOptions, draw_sample, field_shape, render_sample
 from cytocascade.types import AnnotatedImage, GeneratedSample
 
 
@@ -161,7 +161,7 @@ class Cascade:
             count=n,
             seed=seed,
             formats=tuple(formats),
-            size=tuple(options.size or config.shape),
+            size=field_shape(config, options),
             test_fraction=test_fraction,
             overrides=options.model_dump(mode="json", exclude={"size"}, exclude_defaults=True),
         )

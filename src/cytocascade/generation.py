@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from cytocascade.bundle import Bundle
+from cytocascade.bundle import Bundle, BundleConfig
 from cytocascade.errors import CytoCascadeError
 from cytocascade.images.descriptors import DESCRIPTOR_NAMES, SHAPE_NAMES
 from cytocascade.images.features import measure_cells
@@ -66,6 +66,23 @@ class GenerationOptions(BaseModel):
         )
 
 
+def field_shape(config: BundleConfig, options: GenerationOptions) -> tuple[int, ...]:
+    """Return the pixels of a generated image, (Y, X).
+
+    Raises
+    ------
+    CytoCascadeError
+        If it has the wrong number of axes, or is too small.
+    """
+    shape = tuple(options.size or config.shape)
+    if len(shape) != config.dim or min(shape) < 16:
+        raise CytoCascadeError(
+            f"an image of {'x'.join(map(str, shape))} pixels cannot be generated",
+            hint=f"Give {config.dim} numbers of at least 16, for example --size 512x512.",
+        )
+    return shape
+
+
 def draw_sample(bundle: Bundle, options: GenerationOptions, seed: int, index: int) -> dict[str, Any]:
     """Draw everything random about sample `index`; the result holds JSON values only.
 
@@ -84,12 +101,7 @@ def draw_sample(bundle: Bundle, options: GenerationOptions, seed: int, index: in
         ``shape``, ``options``, ``background``, ``placement`` and ``cells`` (descriptors and seeds).
     """
     config = bundle.config
-    shape = tuple(options.size or config.shape)
-    if len(shape) != config.dim or min(shape) < 16:
-        raise CytoCascadeError(
-            f"an image of {'x'.join(map(str, shape))} pixels cannot be generated",
-            hint=f"Give {config.dim} numbers of at least 16, for example --size 512x512.",
-        )
+    shape = field_shape(config, options)
     keys = ("sample", index)
     placement = draw_placement(bundle.population, shape, config.spacing, options.population(), seed=seed, keys=keys)
     generator = numpy_generator(seed, *keys, "cells")
