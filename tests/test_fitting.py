@@ -1,0 +1,253 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from cytocascade import calibration
+from cytocascade.bundle import load_bundle
+from cytocascade.cascade import Cascade
+from cytocascade.diffusion.training import TrainingConfig
+from cytocascade.errors import CytoCascadeError
+from cytocascade.fitting import FitOptions, StageProgress, fit
+from cytocascade.types import AnnotatedImage, GeneratedSample
+
+TreeBytes = Callable[[Path], dict[str, bytes]]
+DrawImage = Callable[..., AnnotatedImage]
+
+OPTIONS = FitOptions(steps=2, batch=4, budget=None, seed=1)
+
+
+@pytest.fixture(autouse=True)
+def small_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibration, "WANTED_CELLS", 1)
+    monkeypatch.setattr(calibration, "MOST_FIELDS", 1)
+
+
+@pytest.fixture
+def saved_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let training save its state after every step, not once a minute."""
+    real = TrainingConfig.__init__
+
+    def init(self: TrainingConfig, **values: Any) -> None:
+        real(self, **{"checkpoint_seconds": 1e-9, **values})
+
+    monkeypatch.setattr(TrainingConfig, "__init__", init)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(nuclei: Cascade, drawn_images: list[AnnotatedImage], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle that was fitted in one go."""
+    out = tmp_path_factory.mktemp("fit") / "drawn"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(calibration, "WANTED_CELLS", 1)
+        patch.setattr(calibration, "MOST_FIELDS", 1)
+        fit(drawn_images, out, OPTIONS, base=nuclei.bundle)
+    return out
+
+
+def interrupt_at(stage: str, number: int) -> StageProgress:
+    """Return a progress callback that is interrupted at the `number`-th report of a stage."""
+    left = [number]
+
+    def progress(now: str, done: int, total: int, remark: str) -> None:
+        left[0] -= now == stage
+        if now == stage and left[0] == 0:
+            raise KeyboardInterrupt
+
+    return progress
+
+
+def test_fitted_bundle_is_complete(undisturbed: Path, nuclei: Cascade, drawn_images: list[AnnotatedImage]) -> None:
+    bundle = load_bundle(undisturbed)
+    config = bundle.config
+    assert config.name == "drawn"
+    assert config.modality == "fluorescence"
+    assert (config.spacing, config.spacing_known, config.shape) == ((0.5, 0.5), True, (128, 128))
+    assert config.training["cells"] == 18
+    assert config.training["images"] == ["drawn-0", "drawn-1"]
+    assert config.training["steps"] == {"masks": 2, "textures": 2}
+    assert config.training["base"] == {"name": "nuclei", "hash": nuclei.bundle.hash}
+    assert len(bundle.cells.rows) == 18
+    for text in ("drawn-0", "18 whole cells", "0.5 x 0.5 um", nuclei.bundle.hash[:12], "arXiv 2411.11515"):
+        assert text in bundle.card
+    assert not undisturbed.with_name("drawn.fit").exists()
+
+
+def test_fitted_images_get_a_style_of_their_own(undisturbed: Path, nuclei: Cascade) -> None:
+    bundle = load_bundle(undisturbed)
+    for name in ("masks", "textures"):
+        base, fitted = getattr(nuclei.bundle, name).config, getattr(bundle, name).config
+        assert fitted.styles == base.styles + 1
+        assert fitted.model_copy(update={"styles": base.styles}) == base
+        assert bundle.config.style == base.styles
+
+
+def test_base_is_not_changed(undisturbed: Path, nuclei: Cascade) -> None:
+    again = Cascade.from_pretrained("nuclei").bundle
+    for name in ("masks", "textures"):
+        theirs = getattr(again, name).state_dict()
+        assert all((value == theirs[key]).all() for key, value in getattr(nuclei.bundle, name).state_dict().items())
+
+
+def test_fitted_bundle_generates_images_like_the_fitted_ones(
+    undisturbed: Path, drawn_images: list[AnnotatedImage]
+) -> None:
+    sample: GeneratedSample = next(Cascade.from_pretrained(undisturbed).generate(1, seed=0, workers=1))
+    real = drawn_images[0]
+    assert sample.image.shape == real.image.shape
+    assert sample.image.dtype == real.image.dtype
+    assert sample.spacing == real.spacing
+    assert np.median(sample.image[sample.labels == 0]) == pytest.approx(200, rel=0.25)
+    areas = [cell["features"]["area"] for cell in sample.cells if not cell["cut"]]
+    assert np.median(areas) == pytest.approx((real.labels > 0).sum() / 9 * 0.25, rel=0.35)
+    bright = sample.image[sample.labels > 0].mean() - np.median(sample.image[sample.labels == 0])
+    assert bright == pytest.approx(real.image[real.labels > 0].mean() - 200, rel=0.5)
+
+
+def test_two_fits_with_one_seed_are_identical(
+    undisturbed: Path, nuclei: Cascade, drawn_images: list[AnnotatedImage], tmp_path: Path, tree_bytes: TreeBytes
+) -> None:
+    found = fit(drawn_images, tmp_path / "drawn", OPTIONS, base=nuclei.bundle)
+    assert tree_bytes(tmp_path / "drawn") == tree_bytes(undisturbed)
+    assert found.hash == load_bundle(undisturbed).hash
+
+
+def test_another_seed_gives_another_bundle(
+    undisturbed: Path, nuclei: Cascade, drawn_images: list[AnnotatedImage], tmp_path: Path
+) -> None:
+    options = OPTIONS.model_copy(update={"seed": 2})
+    fit(drawn_images, tmp_path / "drawn", options, base=nuclei.bundle)
+    for name in ("masks.safetensors", "textures.safetensors"):
+        assert (tmp_path / "drawn" / name).read_bytes() != (undisturbed / name).read_bytes()
+
+
+@pytest.mark.usefixtures("saved_every_step")
+@pytest.mark.parametrize(
+    ("stage", "number"),
+    [("cells", 1), ("masks", 1), ("masks", 2), ("masks", 3), ("textures", 2), ("statistics", 2), ("calibration", 1)],
+)
+def test_interrupted_fit_is_continued_to_the_same_bytes(
+    undisturbed: Path,
+    nuclei: Cascade,
+    drawn_images: list[AnnotatedImage],
+    tmp_path: Path,
+    tree_bytes: TreeBytes,
+    stage: str,
+    number: int,
+) -> None:
+    out = tmp_path / "drawn"
+    with pytest.raises(KeyboardInterrupt):
+        fit(drawn_images, out, OPTIONS, base=nuclei.bundle, progress=interrupt_at(stage, number))
+    assert not out.exists()
+    assert (tmp_path / "drawn.fit" / "fit.json").is_file()
+    stages: list[tuple[str, int]] = []
+    fit(
+        drawn_images,
+        out,
+        OPTIONS,
+        base=nuclei.bundle,
+        progress=lambda stage, done, total, _: stages.append((stage, done)),
+    )
+    assert tree_bytes(out) == tree_bytes(undisturbed)
+    assert [path.name for path in tmp_path.iterdir()] == ["drawn"]
+    # What was done is not done again.
+    if stage in ("textures", "statistics", "calibration"):
+        assert "masks" not in {name for name, _ in stages}
+    if (stage, number) == ("textures", 2):
+        assert ("textures", 1) not in stages
+        assert ("textures", 2) in stages
+
+
+def test_interrupted_fit_of_other_options_or_images_is_not_mixed_up(
+    nuclei: Cascade, drawn_images: list[AnnotatedImage], tmp_path: Path
+) -> None:
+    out = tmp_path / "drawn"
+    stop = interrupt_at("cells", 1)
+    with pytest.raises(KeyboardInterrupt):
+        fit(drawn_images, out, OPTIONS, base=nuclei.bundle, progress=stop)
+    other = [replace(drawn_images[0], image=drawn_images[0].image + 1), drawn_images[1]]
+    for images, options, base in (
+        (drawn_images, OPTIONS.model_copy(update={"seed": 9}), nuclei.bundle),
+        (drawn_images, OPTIONS.model_copy(update={"steps": 3}), nuclei.bundle),
+        (drawn_images, OPTIONS, None),
+        (other, OPTIONS, nuclei.bundle),
+    ):
+        with pytest.raises(CytoCascadeError, match="interrupted fit of other images or options") as caught:
+            fit(images, out, options, base=base)
+        assert caught.value.path == tmp_path / "drawn.fit"
+        assert "--no-resume" in str(caught.value.hint)
+    with pytest.raises(KeyboardInterrupt):
+        fit(other, out, OPTIONS, base=nuclei.bundle, resume=False, progress=interrupt_at("cells", 1))
+    with pytest.raises(KeyboardInterrupt):
+        fit(other, out, OPTIONS, base=nuclei.bundle, progress=interrupt_at("cells", 1))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}"])
+def test_damaged_state_of_an_interrupted_fit_is_named(
+    nuclei: Cascade, drawn_images: list[AnnotatedImage], tmp_path: Path, text: str
+) -> None:
+    state = tmp_path / "drawn.fit" / "fit.json"
+    state.parent.mkdir()
+    state.write_text(text)
+    with pytest.raises(CytoCascadeError, match=r"fit\.json") as caught:
+        fit(drawn_images, tmp_path / "drawn", OPTIONS, base=nuclei.bundle)
+    assert "--no-resume" in str(caught.value.hint)
+
+
+def test_existing_bundle_is_replaced_only_if_asked(
+    nuclei: Cascade, drawn_images: list[AnnotatedImage], tmp_path: Path
+) -> None:
+    out = tmp_path / "drawn"
+    out.mkdir()
+    (out / "mine.txt").write_text("x")
+    with pytest.raises(CytoCascadeError, match="exists already") as caught:
+        fit(drawn_images, out, OPTIONS, base=nuclei.bundle)
+    assert caught.value.path == out
+    assert (out / "mine.txt").exists()
+    fit(drawn_images, out, OPTIONS, base=nuclei.bundle, overwrite=True, name="other")
+    assert not (out / "mine.txt").exists()
+    assert load_bundle(out).config.name == "other"
+
+
+def test_budget_is_turned_into_steps_that_are_recorded(
+    nuclei: Cascade, drawn_images: list[AnnotatedImage], tmp_path: Path
+) -> None:
+    out = tmp_path / "drawn"
+    options = FitOptions(budget=1e-6, batch=1)
+    with pytest.raises(KeyboardInterrupt):
+        fit(drawn_images, out, options, base=nuclei.bundle, progress=interrupt_at("masks", 3))
+    # Twenty steps are the least.
+    assert '"masks": 20' in (tmp_path / "drawn.fit" / "fit.json").read_text()
+    bundle = fit(drawn_images, out, options, base=nuclei.bundle)
+    assert bundle.config.training["steps"] == {"masks": 20, "textures": 20}
+    assert "masks 20, textures 20" in bundle.card
+
+
+def test_sparse_annotation_is_fitted_and_told(nuclei: Cascade, draw_image: DrawImage, tmp_path: Path) -> None:
+    images = [draw_image(number, unlabelled=3, sparse=True) for number in range(2)]
+    options = OPTIONS.model_copy(update={"steps": 1, "batch": 1})
+    bundle = fit(images, tmp_path / "drawn", options, base=nuclei.bundle)
+    assert bundle.config.training["cells"] == 12
+    assert bundle.config.training["sparse"]
+    assert "Only some cells were annotated" in bundle.card
+    assert bundle.config.training["calibration"][0]["background"] == pytest.approx(200, rel=0.1)
+
+
+def test_too_few_cells_are_refused_before_anything_is_trained(
+    nuclei: Cascade, draw_image: DrawImage, tmp_path: Path
+) -> None:
+    with pytest.raises(CytoCascadeError, match="at least 5 are needed"):
+        fit([draw_image(0, rows=2)], tmp_path / "drawn", OPTIONS, base=nuclei.bundle)
+    assert not (tmp_path / "drawn").exists()
+
+
+@pytest.mark.parametrize("wrong", [{"steps": 0}, {"budget": 0}, {"batch": 0}, {"learning_rate": -1}, {"epochs": 3}])
+def test_impossible_options_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        FitOptions(**wrong)  # type: ignore[arg-type]
