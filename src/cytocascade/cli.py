@@ -37,9 +37,11 @@ def main() -> None:
     except CytoCascadeError as error:
         _complain(str(error))
         sys.exit(2)
-    except KeyboardInterrupt:
-        _complain("interrupted; give the same command again to continue")
-        sys.exit(130)
+    except SystemExit as stop:
+        # What typer makes of Ctrl-C, without a word.
+        if stop.code == 130:
+            _complain("interrupted; give the same command again to continue")
+        raise
     except OSError as error:
         _complain(f"{error.filename or 'file'}: {error.strerror or error}")
         sys.exit(2)
@@ -183,11 +185,19 @@ def replay(
     workers: Workers = 2,
 ) -> None:
     """Generate one sample of a data set again, byte for byte."""
+    from cytocascade.bundle import shipped_bundles
     from cytocascade.cascade import Cascade
     from cytocascade.export import get_exporters, load_record
 
     record = load_record(reference)
-    sample = Cascade.from_pretrained(bundle or record["bundle"]["name"]).replay(reference, workers=workers)
+    name = record["bundle"]["name"]
+    if bundle is None and name not in shipped_bundles():
+        raise CytoCascadeError(
+            f"the sample was made with the bundle {name!r}, which is not a shipped one",
+            path=reference,
+            hint="Tell where that bundle lies: --bundle DIR",
+        )
+    sample = Cascade.from_pretrained(bundle or name).replay(reference, workers=workers)
     for path in get_exporters("folder")[0].write(out, sample):
         typer.echo(str(path))
 

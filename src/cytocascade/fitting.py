@@ -154,7 +154,7 @@ class _FitState:
         if folder.exists() and not resume:
             shutil.rmtree(folder)
         if file.exists():
-            settings = json.loads(file.read_bytes())
+            settings = _read_settings(file)
             if settings["fingerprint"] != fingerprint:
                 raise CytoCascadeError(
                     "an interrupted fit of other images or options is here",
@@ -169,6 +169,17 @@ class _FitState:
 
     def save(self) -> None:
         write_json(self.folder / "fit.json", self.settings)
+
+
+def _read_settings(file: Path) -> dict[str, Any]:
+    try:
+        settings: dict[str, Any] = json.loads(file.read_bytes())
+        settings["fingerprint"], settings["steps"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise CytoCascadeError(
+            "the state of the interrupted fit is damaged", path=file, hint="Start anew with --no-resume."
+        ) from error
+    return settings
 
 
 def _fingerprint(images: Sequence[AnnotatedImage], options: FitOptions, base: Bundle | None) -> str:

@@ -67,13 +67,7 @@ class GenerationOptions(BaseModel):
 
 
 def field_shape(config: BundleConfig, options: GenerationOptions) -> tuple[int, ...]:
-    """Return the pixels of a generated image, (Y, X).
-
-    Raises
-    ------
-    CytoCascadeError
-        If it has the wrong number of axes, or is too small.
-    """
+    """Return the pixels of a generated image, (Y, X); `CytoCascadeError` if it cannot be generated."""
     shape = tuple(options.size or config.shape)
     if len(shape) != config.dim or min(shape) < 16:
         raise CytoCascadeError(
