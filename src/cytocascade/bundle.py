@@ -56,6 +56,10 @@ class BundleConfig(BaseModel):
     """Share of the camera's noise that textures do not already hold, and that is added inside cells."""
     texture_contrast: float = Field(1.0, gt=0)
     """Factor on the textures' deviations from their mean that makes their contrast that of the real cells."""
+    outline_roughness: float = Field(0.0, ge=-3, le=3)
+    """How far outlines waver (pixels), or, if negative, how much they are smoothed (canonical pixels)."""
+    edge_factor: list[float] = Field(default_factory=list)
+    """Factor on the light at the distances `images.edges.EDGE_CENTRES` from the outline; empty: none."""
     training: dict[str, Any] = Field(default_factory=dict)
     """What it was trained on and how: image names, cells, steps, seed, base."""
 

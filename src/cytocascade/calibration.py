@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from scipy import ndimage as ndi
+from skimage.measure import regionprops
 
 from cytocascade.bundle import Bundle, BundleConfig
 from cytocascade.generation import GenerationOptions, PreparedField, compose_field, draw_sample, prepare_field
 from cytocascade.images.cells import measure_image
+from cytocascade.images.descriptors import SHAPE_NAMES
+from cytocascade.images.edges import EDGE_CENTRES, edge_profile
 from cytocascade.images.features import measure_cells
+from cytocascade.masks.maskddpm import sample_masks
+from cytocascade.population.field import to_field_grid
+from cytocascade.seeding import derive_seed, numpy_generator
 from cytocascade.textures.model import with_contrast
 from cytocascade.types import AnnotatedImage, Array
+
+_Field = tuple[dict[str, Any], PreparedField]
 
 WANTED_CELLS = 120
 """Synthetic cells that the calibration looks at, about."""
 
 MOST_FIELDS = 6
 """Most synthetic fields for it."""
+
+ROUGHNESS = (-2.0, -1.0, -0.5, 0.0, 0.15, 0.3, 0.45, 0.6, 0.8)
+"""Outline roughness that is tried."""
 
 _LAPLACIAN = np.asarray([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], dtype=np.float32) / 6
 """Noise estimator of Immerkaer (1996): blind to planes, weak on smooth structure."""
@@ -33,16 +44,20 @@ def calibrate(
     seed: int,
     progress: Callable[[str, int, int, str], None],
 ) -> BundleConfig:
-    """Choose noise share and texture contrast so that synthetic cells are as noisy and as contrasted as real.
+    """Measure synthetic cells as the real ones are measured, and set what makes them agree.
 
-    Textures are learned from noisy crops, resampled to the canonical grid: part of the camera's noise is in
-    them already, part was averaged away. How much has to be added is measured, not assumed: the median
-    high-pass energy inside cells must be that of the real ones. The contrast (intensity CV) is matched next.
+    1. Outlines: drawn on the canonical grid they are smoother (or rougher) than annotated ones; they waver (or
+       are smoothed) until their median solidity is that of the real cells.
+    2. Edge profile: resampling blurs edges; the light is multiplied by a factor that depends on the distance
+       to the outline only.
+    3. Noise: textures are learned from noisy crops, so part of the camera's noise is in them, part was
+       averaged away; as much is added as makes the median high-pass energy inside cells the real one.
+    4. Contrast: the median intensity CV.
 
     Parameters
     ----------
     bundle : Bundle
-        Complete but for the two numbers.
+        Complete but for these numbers.
     images : sequence of AnnotatedImage
         Real images it was fitted on.
     seed : int
@@ -53,29 +68,121 @@ def calibrate(
     Returns
     -------
     BundleConfig
-        With ``noise_share`` and ``texture_contrast`` set.
+        With ``outline_roughness``, ``edge_factor``, ``noise_share`` and ``texture_contrast`` set.
     """
-    real_energy, real_cv = [], []
-    for image in images:
-        table, _, _ = measure_image(image)
-        real_energy.append(high_pass_energy(image.image, image.labels, table.label))
-        real_cv.append(table.values["intensity_cv"][~table.touches_border])
+    real = _measure_real(images)
+    roughness = _outline_roughness(bundle, real.solidity, seed, progress)
+    bundle = _variant(bundle, outline_roughness=roughness)
     fields = _fields(bundle, seed, progress)
+    fluorescence = bundle.config.modality == "fluorescence"
+    if fluorescence:
+        bundle = _variant(bundle, edge_factor=_edge_factors(bundle, real.edge, fields))
+    bundle = _variant(bundle, noise_share=_noise_share(bundle, real.energy, fields))
+    if fluorescence:
+        contrast = _texture_contrast(bundle, real.cv, fields)
+        bundle = _variant(bundle, texture_contrast=contrast)
+        fields = [(params, _with_contrast(prepared, contrast)) for params, prepared in fields]
+        bundle = _variant(bundle, noise_share=_noise_share(bundle, real.energy, fields))
     config = bundle.config
+    progress(
+        "calibration",
+        1,
+        1,
+        f"outline {config.outline_roughness:+.2f}, noise {config.noise_share:.2f}, "
+        f"contrast {config.texture_contrast:.2f}",
+    )
+    return config
+
+
+@dataclass(frozen=True)
+class _Real:
+    """Medians over the real cells, and their edge profile."""
+
+    energy: float
+    cv: float
+    solidity: float
+    edge: Array
+
+
+def _measure_real(images: Sequence[AnnotatedImage]) -> _Real:
+    energy, cv, solidity, profiles = [], [], [], []
+    for image in images:
+        table, background, noise = measure_image(image)
+        energy.append(high_pass_energy(image.image, image.labels, table.label))
+        cv.append(table.values["intensity_cv"][~table.touches_border])
+        solidity.append(table.values["solidity"][~table.touches_border])
+        profiles.append(edge_profile(image.image, image.labels, background, noise))
+    return _Real(
+        energy=float(np.nanmedian(np.concatenate(energy))),
+        cv=float(np.nanmedian(np.concatenate(cv))),
+        solidity=float(np.nanmedian(np.concatenate(solidity))),
+        edge=_profile(profiles),
+    )
+
+
+def _profile(parts: Sequence[tuple[Array, Array]]) -> Array:
+    total, count = (np.sum([part[k] for part in parts], axis=0) for k in (0, 1))
+    return np.where(count >= 50, total / np.maximum(count, 1), np.nan)
+
+
+def _variant(bundle: Bundle, **changes: Any) -> Bundle:
+    rounded = {
+        name: [round(v, 4) for v in value] if isinstance(value, list) else round(value, 4)
+        for name, value in changes.items()
+    }
+    return replace(bundle, config=bundle.config.model_copy(update=rounded))
+
+
+def _outline_roughness(
+    bundle: Bundle, wanted: float, seed: int, progress: Callable[[str, int, int, str], None]
+) -> float:
+    """Return the roughness at which the median solidity is `wanted`."""
+    progress("calibration", 0, 1, "outlines")
+    generator = numpy_generator(seed, "calibration", "outlines")
+    shape = bundle.cells.draw(WANTED_CELLS, generator)[:, : len(SHAPE_NAMES)]
+    seeds = [derive_seed(seed, "calibration", number) for number in range(len(shape))]
+    masks = sample_masks(bundle.masks, seeds, shape, style=bundle.config.style, workers=2)
+    scale = tuple(bundle.config.crop_spacing / spacing for spacing in bundle.config.spacing)
+    median = []
+    for roughness in ROUGHNESS:
+        cells = [to_field_grid(d, scale, roughness=roughness, seed=s) for d, s in zip(masks.distance, seeds)]
+        found = [regionprops(c.mask.astype(np.uint8))[0].solidity for c in cells if c is not None]
+        median.append(float(np.median(found)))
+    # Solidity falls with roughness; np.interp wants it rising.
+    falling = np.minimum.accumulate(median)
+    return float(np.interp(-wanted, -falling, ROUGHNESS))
+
+
+def _edge_factors(bundle: Bundle, real: Array, fields: Sequence[_Field]) -> list[float]:
+    """Return real over synthetic edge profile, 1 where either is too dark to tell and deep inside."""
+    noise = float(np.median([record.noise for record in bundle.imaging.records]))
+    factor = np.ones(len(EDGE_CENTRES))
+    for _ in range(2):
+        profiles = []
+        for params, prepared in fields:
+            image, background = compose_field(_variant(bundle, edge_factor=factor.tolist()), params, prepared)
+            profiles.append(edge_profile(image, prepared.labels, background, noise))
+        synthetic = _profile(profiles)
+        clear = (real > 0.02) & (synthetic > 0.02)
+        ratio = np.where(clear, real / np.where(clear, synthetic, 1.0), 1.0)
+        fading = np.clip((EDGE_CENTRES[-1] - EDGE_CENTRES) / 3.0, 0.0, 1.0)
+        factor = np.clip(factor * (1 + fading * (ratio - 1)), 0.3, 2.5)
+    return [float(value) for value in factor]
+
+
+def _noise_share(bundle: Bundle, wanted: float, fields: Sequence[_Field]) -> float:
+    """Return the share of the noise at which the median high-pass energy is `wanted`."""
     quiet, noisy = (_median_energy(bundle, share, fields) for share in (0.0, 1.0))
-    wanted = float(np.nanmedian(np.concatenate(real_energy)))
-    share = float(np.clip((wanted - quiet) / max(noisy - quiet, 1e-9), 0.0, 1.0))
+    return float(np.clip((wanted - quiet) / max(noisy - quiet, 1e-9), 0.0, 1.0))
+
+
+def _texture_contrast(bundle: Bundle, wanted: float, fields: Sequence[_Field]) -> float:
+    """Return the factor on the textures' contrast at which the median intensity CV is `wanted`."""
     contrast = 1.0
-    if config.modality == "fluorescence":
-        target = float(np.nanmedian(np.concatenate(real_cv)))
-        for _ in range(2):
-            found = _median_cv(bundle, share, contrast, fields)
-            contrast = float(np.clip(contrast * (target / max(found, 1e-6)), 0.75, 1.35))
-    progress("calibration", 1, 1, f"noise share {share:.2f}, contrast {contrast:.2f}")
-    return config.model_copy(update={"noise_share": round(share, 4), "texture_contrast": round(contrast, 4)})
-
-
-_Field = tuple[dict[str, Any], PreparedField]
+    for _ in range(2):
+        found = _median_cv(bundle, contrast, fields)
+        contrast = float(np.clip(contrast * (wanted / max(found, 1e-6)), 0.75, 1.35))
+    return contrast
 
 
 def _fields(bundle: Bundle, seed: int, progress: Callable[[str, int, int, str], None]) -> list[_Field]:
@@ -89,26 +196,25 @@ def _fields(bundle: Bundle, seed: int, progress: Callable[[str, int, int, str], 
     return fields
 
 
-def _variant(bundle: Bundle, share: float) -> Bundle:
-    return replace(bundle, config=bundle.config.model_copy(update={"noise_share": share}))
-
-
 def _median_energy(bundle: Bundle, share: float, fields: Sequence[_Field]) -> float:
     energies = []
     for params, prepared in fields:
-        image, _ = compose_field(_variant(bundle, share), params, prepared)
+        image, _ = compose_field(_variant(bundle, noise_share=share), params, prepared)
         energies.append(high_pass_energy(image, prepared.labels, np.arange(1, len(prepared.placed) + 1)))
     return float(np.nanmedian(np.concatenate(energies)))
 
 
-def _median_cv(bundle: Bundle, share: float, contrast: float, fields: Sequence[_Field]) -> float:
+def _median_cv(bundle: Bundle, contrast: float, fields: Sequence[_Field]) -> float:
     values = []
     for params, prepared in fields:
-        signal = with_contrast(prepared.signal, prepared.distance, contrast)
-        image, background = compose_field(_variant(bundle, share), params, replace(prepared, signal=signal))
+        image, background = compose_field(bundle, params, _with_contrast(prepared, contrast))
         table = measure_cells(image, prepared.labels, bundle.config.spacing, background, 1.0)
         values.append(table.values["intensity_cv"][~table.touches_border])
     return float(np.nanmedian(np.concatenate(values)))
+
+
+def _with_contrast(prepared: PreparedField, contrast: float) -> PreparedField:
+    return replace(prepared, signal=with_contrast(prepared.signal, prepared.distance, contrast))
 
 
 def high_pass_energy(image: Array, labels: Array, wanted: Array) -> Array:

@@ -280,7 +280,7 @@ def _bytes(values: Array) -> Array:
 
 def _extent(labels: Array, label: int) -> int:
     box = ndi.find_objects((labels == label).astype(np.uint8))[0]
-    return max(axis.stop - axis.start for axis in box)
+    return int(max(axis.stop - axis.start for axis in box))
 
 
 def _enlarged(values: FloatArray, side: int) -> FloatArray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from cytocascade.bundle import Bundle, BundleConfig
 from cytocascade.errors import CytoCascadeError
 from cytocascade.images.descriptors import DESCRIPTOR_NAMES, SHAPE_NAMES
+from cytocascade.images.edges import EDGE_CENTRES
 from cytocascade.images.features import measure_cells
 from cytocascade.imaging.background import draw_background, render_background
 from cytocascade.imaging.camera import add_noise, to_output
@@ -185,7 +187,7 @@ def prepare_field(bundle: Bundle, params: dict[str, Any], *, workers: int = 1) -
         steps=options.mask_steps,
         workers=workers,
     )
-    cells = _on_grid(bundle, masks.distance)
+    cells = _on_grid(bundle, masks.distance, seeds)
     shapes = [cell.mask for cell in cells]
     shape = tuple(params["shape"])
     placed = place_cells(shapes, shape, placement)
@@ -219,6 +221,7 @@ def compose_field(bundle: Bundle, params: dict[str, Any], prepared: PreparedFiel
         [float(value) for value in level],
         prepared.labels.shape,
         owner=prepared.labels if config.modality == "phase" else None,
+        edge=partial(_edge_factor, factors=config.edge_factor) if config.edge_factor else None,
     )
     background = render_background(drawn, bundle.imaging, prepared.labels.shape, light)
     share = 1.0 - (1.0 - config.noise_share) * reach
@@ -226,16 +229,20 @@ def compose_field(bundle: Bundle, params: dict[str, Any], prepared: PreparedFiel
     return to_output(noisy, bundle.imaging), background
 
 
+def _edge_factor(depth: FloatArray, factors: Sequence[float]) -> FloatArray:
+    return np.asarray(np.interp(depth, EDGE_CENTRES, factors), dtype=np.float32)
+
+
 def _descriptors(params: dict[str, Any]) -> FloatArray:
     count = int(params["placement"]["count"])
     return np.asarray(params["descriptors"], dtype=np.float32).reshape(count, len(DESCRIPTOR_NAMES))
 
 
-def _on_grid(bundle: Bundle, distance: FloatArray) -> list[FieldCell]:
+def _on_grid(bundle: Bundle, distance: FloatArray, seeds: Sequence[int]) -> list[FieldCell]:
     scale = tuple(bundle.config.crop_spacing / spacing for spacing in bundle.config.spacing)
     cells = []
-    for outline in distance:
-        cell = to_field_grid(outline, scale)
+    for outline, seed in zip(distance, seeds):
+        cell = to_field_grid(outline, scale, roughness=bundle.config.outline_roughness, seed=seed)
         if cell is None:
             raise CytoCascadeError(
                 "a mask has no pixel in the field", hint="The spacing is too coarse for these cells."

@@ -47,7 +47,7 @@ def test_the_card_tells_what_the_data_set_is(settings, records):
         "SHA-256 `ab12`",
         "Smallest 2, lower quartile 3, median 4, upper quartile 4.5, largest 5.",
         "Placement: alone 100.0 %.",
-        "cytocascade replay 'manifest.jsonl#0'",
+        "cytocascade replay 'manifest.jsonl#0' --bundle",
         "> # Nuclei\n> Trained on CC0 images.\n",
         "## Licence\n\nCC0 1.0\n",
         generate_command(settings),

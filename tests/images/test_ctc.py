@@ -24,9 +24,7 @@ def names(root: Path, *args: object, **options: object) -> list[tuple[str, str, 
 
 
 def ctc(root: Path) -> Path:
-    touch(
-        root, *(f"01/t00{k}.tif" for k in range(4)), "01_GT/SEG/man_seg001.tif", "01_GT/TRA/man_track001.tif"
-    )
+    touch(root, *(f"01/t00{k}.tif" for k in range(4)), "01_GT/SEG/man_seg001.tif", "01_GT/TRA/man_track001.tif")
     touch(root, "01_ST/SEG/man_seg001.tif", "01_ST/SEG/man_seg003.tif", "02/t000.tif")
     return touch(root, "02_GT/SEG/man_seg000.tif", "03/t000.tif")
 

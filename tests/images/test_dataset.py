@@ -136,9 +136,7 @@ def test_fewer_than_five_usable_cells_are_refused_with_the_reasons(tmp_path: Pat
     mask = labels(4)
     mask[0:6, 30:36] = 5
     mask[50:54, 50:54] = 6
-    with pytest.raises(
-        CytoCascadeError, match=r"only 4 usable.*6 labelled.*1 are cut .* 1 have fewer than 20"
-    ):
+    with pytest.raises(CytoCascadeError, match=r"only 4 usable.*6 labelled.*1 are cut .* 1 have fewer than 20"):
         read_dataset(add(tmp_path, "a", mask))
     assert len(read_dataset(add(tmp_path, "b", labels(1)))) == 2  # one more whole cell is enough
 

@@ -57,9 +57,7 @@ def test_cellpose_npy_files_are_explained(tmp_path: Path) -> None:
 
 def test_images_without_masks_are_listed_or_skipped_if_sparse(tmp_path: Path) -> None:
     touch(tmp_path, "masks/a0.tif", *(f"images/a{k}.tif" for k in range(6)))
-    with pytest.raises(
-        CytoCascadeError, match=r"5 images have no mask: a1\.tif, a2\.tif, a3\.tif and 2 more"
-    ):
+    with pytest.raises(CytoCascadeError, match=r"5 images have no mask: a1\.tif, a2\.tif, a3\.tif and 2 more"):
         find_pairs(tmp_path)
     found = find_pairs(tmp_path, sparse=True)
     assert [pair.name for pair in found.pairs] == ["a0"]

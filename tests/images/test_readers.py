@@ -51,9 +51,7 @@ def test_png_is_read_unchanged(tmp_path: Path, dtype: str) -> None:
         (np.array([[0, 700]], ">u2"), "uint16"),
     ],
 )
-def test_other_number_types_become_the_nearest_supported_one(
-    tmp_path: Path, pixels: np.ndarray, expected: str
-) -> None:
+def test_other_number_types_become_the_nearest_supported_one(tmp_path: Path, pixels: np.ndarray, expected: str) -> None:
     image, _ = read_image(save(tmp_path / "a.tif", pixels.repeat(8, 0)))
     assert image.dtype == np.dtype(expected)
     assert image.dtype.isnative
@@ -62,9 +60,7 @@ def test_other_number_types_become_the_nearest_supported_one(
 
 @pytest.mark.parametrize("channels", [3, 4])
 @pytest.mark.parametrize("suffix", ["tif", "png"])
-def test_equal_colour_channels_become_grey_without_losing_bits(
-    tmp_path: Path, channels: int, suffix: str
-) -> None:
+def test_equal_colour_channels_become_grey_without_losing_bits(tmp_path: Path, channels: int, suffix: str) -> None:
     pixels = grey("uint16") * 257
     colours = np.repeat(pixels[..., None], channels, axis=2)
     if channels == 4:

@@ -57,9 +57,7 @@ def test_imagej_units_are_converted(tmp_path: Path, unit: str, per_unit: float) 
 
 @pytest.mark.parametrize("metadata", [{}, {"unit": "pixel"}, {"unit": "inch"}])
 def test_imagej_without_a_length_unit_states_none(tmp_path: Path, metadata: dict[str, str]) -> None:
-    found = stated(
-        tmp_path / "a.tif", PLANE, imagej=True, resolution=(72, 72), metadata={"axes": "YX", **metadata}
-    )
+    found = stated(tmp_path / "a.tif", PLANE, imagej=True, resolution=(72, 72), metadata={"axes": "YX", **metadata})
     assert found is None
 
 
@@ -69,9 +67,7 @@ def test_imagej_stack_without_z_step_states_none(tmp_path: Path) -> None:
 
 
 def test_resolution_per_centimetre_is_believed(tmp_path: Path) -> None:
-    found = stated(
-        tmp_path / "a.tif", PLANE, resolution=(40000, 20000), resolutionunit="CENTIMETER", metadata=None
-    )
+    found = stated(tmp_path / "a.tif", PLANE, resolution=(40000, 20000), resolutionunit="CENTIMETER", metadata=None)
     assert found == pytest.approx((0.5, 0.25))
 
 
@@ -81,9 +77,7 @@ def test_resolution_per_centimetre_is_believed(tmp_path: Path) -> None:
      (72 / 2.54, "CENTIMETER"), (300 / 2.54, "CENTIMETER"), (600 / 2.54, "CENTIMETER")],
 )  # fmt: skip
 def test_print_resolutions_and_missing_units_state_none(tmp_path: Path, resolution: float, unit: str) -> None:
-    found = stated(
-        tmp_path / "a.tif", PLANE, resolution=(resolution, resolution), resolutionunit=unit, metadata=None
-    )
+    found = stated(tmp_path / "a.tif", PLANE, resolution=(resolution, resolution), resolutionunit=unit, metadata=None)
     assert found is None
 
 

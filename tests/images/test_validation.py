@@ -21,9 +21,7 @@ def check(labels: np.ndarray) -> None:
 
 @pytest.mark.parametrize("value", [1, 255])
 def test_binary_mask_with_several_regions_is_refused(value: int) -> None:
-    with pytest.raises(
-        CytoCascadeError, match=rf"m\.tif.*binary.*{value}, in 3 sep(.|\n)*--label-components"
-    ):
+    with pytest.raises(CytoCascadeError, match=rf"m\.tif.*binary.*{value}, in 3 sep(.|\n)*--label-components"):
         check(cells((15, 15, 6), (40, 40, 6), (60, 20, 6), value=value))
 
 
@@ -53,9 +51,7 @@ def test_binary_stack_is_refused() -> None:
 
 
 def geometry(image: tuple[int, ...], mask: tuple[int, ...], dim: int) -> None:
-    check_geometry(
-        np.zeros(image), np.zeros(mask), image_path=Path("i.tif"), mask_path=Path("m.tif"), dim=dim
-    )
+    check_geometry(np.zeros(image), np.zeros(mask), image_path=Path("i.tif"), mask_path=Path("m.tif"), dim=dim)
 
 
 def test_dimensions_other_than_asked_name_the_option() -> None:

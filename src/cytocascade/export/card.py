@@ -175,10 +175,11 @@ def _again(settings: DatasetSettings, command: str) -> str:
 
 With this bundle and this version every byte is the same. Sample i depends on the seed and on i only.
 `manifest.jsonl` lists, per sample, seed, drawn parameters, files and SHA-256 of the arrays, and per cell its
-label, placement and features. One sample alone, here the first, is made again by
+label, placement and features. One sample alone, here the first, is made again by (a bundle of your own is given by its
+folder)
 
 ```bash
-cytocascade replay 'manifest.jsonl#0'
+cytocascade replay 'manifest.jsonl#0' --bundle {settings.bundle_name} --out again
 ```
 """
 

@@ -147,6 +147,10 @@ def choose_crop_spacing(images: Sequence[AnnotatedImage]) -> float:
     if not extents:
         raise CytoCascadeError("the images hold no labelled cells", hint="Check the masks.")
     largest = min(float(np.percentile(extents, 99)), 2.5 * float(np.median(extents)))
+    spacing = images[0].spacing
+    if max(spacing) == min(spacing) and abs(largest / LARGEST_EXTENT / spacing[0] - 1) < 0.12:
+        # Canonical pixels are then the image's own: nothing is interpolated, and no detail is lost.
+        return float(spacing[0])
     return largest / LARGEST_EXTENT
 
 
@@ -274,7 +278,8 @@ def _crop(
     """Resample signal, signed distance and validity of one cell around the centre of its box."""
     size = CROP_SIZE + 2 * CROP_MARGIN
     step = np.asarray([crop_spacing / spacing for spacing in image.spacing])
-    centre = np.asarray([(box[0] + box[2] - 1) / 2, (box[1] + box[3] - 1) / 2])
+    # Between four pixels, so that at equal spacing the crop's pixels are the image's.
+    centre = np.floor([(box[0] + box[2] - 1) / 2, (box[1] + box[3] - 1) / 2]) + 0.5
     half = np.ceil(step * size / 2).astype(int) + 3
     low = np.maximum(np.floor(centre).astype(int) - half, 0)
     high = np.minimum(np.floor(centre).astype(int) + half + 1, above.shape)
@@ -283,7 +288,7 @@ def _crop(
     grid = np.meshgrid(*[np.arange(size) - (size - 1) / 2] * 2, indexing="ij")
     where = np.stack([axis * s + c - a for axis, s, c, a in zip(grid, step, centre, low)])
     # Averaging over the canonical pixel's footprint keeps noise and detail from folding back.
-    smooth = ndi.gaussian_filter(above[window], [0.45 * max(s - 1.0, 0.0) for s in step])
+    smooth = ndi.gaussian_filter(above[window], [0.5 * np.sqrt(max(s * s - 1.0, 0.0)) for s in step])
     signal = ndi.map_coordinates(smooth, where, order=3, mode="nearest")
     distance = ndi.map_coordinates(
         signed_distance(labels == label, image.spacing) / crop_spacing, where, order=1, mode="nearest"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ from scipy import ndimage as ndi
 
 from cytocascade.population.labels import visible_part
 from cytocascade.population.placement import PlacedCell
+from cytocascade.seeding import numpy_generator
 from cytocascade.types import Array, BoolArray, FloatArray
 
 
@@ -27,15 +28,20 @@ class FieldCell:
         Shape of the box of the crop.
     coordinates : ndarray, (2, height, width)
         Canonical coordinates of the box's pixels.
+    depth : ndarray, (height, width) float32
+        Signed distance to the smooth outline in field pixels, positive inside.
     """
 
     mask: BoolArray
     offset: tuple[int, ...]
     size: tuple[int, ...]
     coordinates: Array
+    depth: FloatArray
 
 
-def to_field_grid(distance: FloatArray, scale: tuple[float, ...]) -> FieldCell | None:
+def to_field_grid(
+    distance: FloatArray, scale: tuple[float, ...], *, roughness: float = 0.0, seed: int = 0
+) -> FieldCell | None:
     """Resample a canonical mask to the field's pixels.
 
     Parameters
@@ -44,6 +50,11 @@ def to_field_grid(distance: FloatArray, scale: tuple[float, ...]) -> FieldCell |
         Signed distance in canonical pixels, positive inside.
     scale : tuple of float
         Field pixels per canonical pixel, along each axis.
+    roughness : float
+        Standard deviation, in field pixels, by which the outline wavers as annotated outlines do; negative
+        values smooth it over as many canonical pixels instead.
+    seed : int
+        Seed of the wavering.
 
     Returns
     -------
@@ -55,15 +66,22 @@ def to_field_grid(distance: FloatArray, scale: tuple[float, ...]) -> FieldCell |
         pixels = int(np.ceil(side * factor))
         axes.append((np.arange(pixels) - (pixels - 1) / 2) / factor + (side - 1) / 2)
     coordinates = np.stack(np.meshgrid(*axes, indexing="ij"))
-    mask = ndi.map_coordinates(distance, coordinates, order=1, mode="nearest") > 0
+    smooth = ndi.gaussian_filter(distance, -roughness) if roughness < 0 else distance
+    depth = ndi.map_coordinates(smooth, coordinates, order=1, mode="nearest") * np.float32(np.mean(scale))
+    mask = depth > 0
+    if roughness > 0:
+        wavering = ndi.gaussian_filter(numpy_generator(seed, "outline").standard_normal(depth.shape), 1.2)
+        # A Gaussian of width s leaves white noise with a standard deviation of 1 / (2 s sqrt(pi)).
+        mask = depth + roughness * wavering * (2 * 1.2 * np.sqrt(np.pi)) > 0
     components, count = ndi.label(mask)
     if count == 0:
         return None
     if count > 1:
         mask = components == 1 + int(np.argmax(np.bincount(components.ravel())[1:]))
+    mask = ndi.binary_fill_holes(mask)
     box = ndi.find_objects(mask.astype(np.uint8))[0]
     offset = tuple(part.start for part in box)
-    return FieldCell(mask[box], offset, mask.shape, coordinates)
+    return FieldCell(mask[box], offset, mask.shape, coordinates, depth)
 
 
 def assemble_signal(
@@ -75,6 +93,7 @@ def assemble_signal(
     shape: tuple[int, ...],
     *,
     owner: Array | None = None,
+    edge: Callable[[FloatArray], FloatArray] | None = None,
 ) -> tuple[FloatArray, FloatArray]:
     """Add up the light of all placed cells.
 
@@ -95,6 +114,9 @@ def assemble_signal(
     owner : ndarray of int, optional
         Instance labels in the order of `placed`, 1-based. If given, cells replace each other instead of
         shining through: inside a cell only its own signal counts (phase contrast).
+    edge : callable, optional
+        Gives the factor on the light for each signed distance to the outline in field pixels. The mean
+        inside the mask is restored afterwards.
 
     Returns
     -------
@@ -110,14 +132,25 @@ def assemble_signal(
         corner = tuple(start - offset for start, offset in zip(place.corner, cell.offset))
         box = PlacedCell(index=place.index, corner=corner, placement=place.placement, gap=place.gap, measured_gap=None)
         window, part = visible_part(box, np.broadcast_to(True, cell.size), shape)
-        where = cell.coordinates[(slice(None), *part)]
-        if where.size == 0:
+        if total[window].size == 0:
             continue
-        light = ndi.map_coordinates(signal[place.index], where, order=3, mode="constant", cval=0.0)
+        light = ndi.map_coordinates(signal[place.index], cell.coordinates, order=3, mode="constant", cval=0.0)
+        if edge is not None:
+            light = _sharpened(light, cell, edge)
+        light = light[part] * np.float32(level[place.index])
+        where = cell.coordinates[(slice(None), *part)]
         extent = ndi.map_coordinates(reach[place.index], where, order=1, mode="constant", cval=0.0)
-        light *= level[place.index]
         if owner is not None:
             light[(owner[window] != number) & (owner[window] != 0)] = 0.0
         total[window] += light
         np.maximum(furthest[window], extent, out=furthest[window])
     return total, furthest
+
+
+def _sharpened(light: FloatArray, cell: FieldCell, edge: Callable[[FloatArray], FloatArray]) -> FloatArray:
+    """Multiply by the edge's factor and restore the mean inside the mask."""
+    inside = tuple(slice(start, start + side) for start, side in zip(cell.offset, cell.mask.shape))
+    before = float(light[inside][cell.mask].mean())
+    light = light * edge(cell.depth)
+    after = float(light[inside][cell.mask].mean())
+    return np.asarray(light * (before / after if abs(after) > 1e-3 else 1.0), dtype=np.float32)
