@@ -104,7 +104,7 @@ class Cascade:
         ------
         GeneratedSample
         """
-        wishes = GenerationOptions(**options)
+        wishes = GenerationOptions.checked(**options)
         for index in range(first, first + n):
             yield self.sample(index, seed=seed, options=wishes, workers=workers)
 

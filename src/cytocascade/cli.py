@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from cytocascade import __version__
+from cytocascade.arguments import parse_duration, parse_range, parse_size, parse_spacing
 from cytocascade.errors import CytoCascadeError
 
 if TYPE_CHECKING:
@@ -146,8 +146,7 @@ def generate(
     from cytocascade.generation import GenerationOptions
 
     names = tuple(exporter.name for exporter in get_exporters(format))
-    options = _validated(
-        GenerationOptions,
+    options = GenerationOptions.checked(
         size=None if size is None else parse_size(size),
         cells=None if cells is None else parse_range(cells),
         p_cluster=clustering,
@@ -277,58 +276,6 @@ def info(bundle: Annotated[str, typer.Argument(help="Name of a shipped bundle, o
         typer.echo(f"CytoCascade {__version__}; shipped bundles: {', '.join(shipped_bundles()) or 'none'}")
         return
     typer.echo((find_bundle(bundle) / "README.md").read_text(encoding="utf-8"))
-
-
-def parse_duration(text: str) -> float:
-    """Return the seconds of ``90s``, ``10m`` or ``2h``; a bare number counts minutes."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
-    if not found or float(found[1]) <= 0:
-        raise CytoCascadeError(f"{text!r} is no duration", hint="Write 90s, 10m or 2h.")
-    return float(found[1]) * {"s": 1, "m": 60, "h": 3600, "": 60}[found[2]]
-
-
-def parse_size(text: str) -> tuple[int, ...]:
-    """Return the pixels of ``512x512`` (Y x X); one number is a square."""
-    if not re.fullmatch(r"\d+(x\d+){0,2}", text.strip().lower()):
-        raise CytoCascadeError(f"{text!r} is no size", hint="Write 512x512: pixels along Y and X.")
-    sides = tuple(int(side) for side in text.lower().split("x"))
-    return sides * 2 if len(sides) == 1 else sides
-
-
-def parse_range(text: str) -> int | tuple[int, int]:
-    """Return ``40`` as a number and ``20:60`` as a range, both ends included."""
-    found = re.fullmatch(r"(\d+)(?::(\d+))?", text.strip())
-    if not found:
-        raise CytoCascadeError(f"{text!r} is no number of cells", hint="Write 40, or 20:60.")
-    low = int(found[1])
-    if found[2] is None:
-        return low
-    if int(found[2]) < low:
-        raise CytoCascadeError(f"{text!r} is an empty range", hint="Write the smaller number first.")
-    return low, int(found[2])
-
-
-def parse_spacing(text: str) -> tuple[float, ...]:
-    """Return ``0.25`` or ``0.5,0.25`` as micrometres per pixel."""
-    try:
-        values = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        values = ()
-    if not 1 <= len(values) <= 3 or not all(0 < value < 1e4 for value in values):
-        raise CytoCascadeError(f"{text!r} is no spacing", hint="Write micrometres per pixel: 0.25, or y,x.")
-    return values * 2 if len(values) == 1 else values
-
-
-def _validated(model: Any, **values: Any) -> Any:
-    """Build a pydantic model; turn its complaint into ours."""
-    from pydantic import ValidationError
-
-    try:
-        return model(**values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        option = "--" + ".".join(str(part) for part in first["loc"]).replace("_", "-")
-        raise CytoCascadeError(f"{option}: {first['msg']}") from error
 
 
 def _checked_device(device: str) -> str:

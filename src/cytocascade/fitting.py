@@ -79,7 +79,8 @@ def fit(
     images : sequence of AnnotatedImage
         2D images with instance labels.
     out : Path
-        Folder of the bundle. While the fit runs, its state is in the folder of the same name plus ``.fit``.
+        Folder of the bundle. If it holds the result of this very fit, that is returned. While the fit runs, its
+        state is in the folder of the same name plus ``.fit``.
     options : FitOptions, optional
         Budget or steps, seed, device.
     base : Bundle, optional
@@ -104,10 +105,14 @@ def fit(
     """
     options = options or FitOptions()
     report = progress or (lambda stage, done, total, remark: None)
-    if out.exists() and not overwrite:
-        raise CytoCascadeError("exists already", path=out, hint="Choose another --out, or replace it with --overwrite.")
     work = out.with_name(out.name + ".fit")
-    state = _FitState.open(work, _fingerprint(images, options, base), resume)
+    fingerprint = _fingerprint(images, options, base)
+    if out.exists() and not overwrite:
+        if _fitted_before(out, fingerprint) and resume:
+            shutil.rmtree(work, ignore_errors=True)
+            return load_bundle(out)
+        raise CytoCascadeError("exists already", path=out, hint="Choose another --out, or replace it with --overwrite.")
+    state = _FitState.open(work, fingerprint, resume)
     report("cells", 0, 1, "cutting out single cells")
     cells = extract_cells(images)
     described = describe_cells(cells)
@@ -116,7 +121,10 @@ def fit(
     textures = _fit_network("textures", cells, described, base, options, state, report)
     report("statistics", 0, 2, "arrangement of the cells")
     population = fit_population(
-        [image.labels for image in images], images[0].spacing, sparse=images[0].sparse, seed=options.seed
+        [image.labels for image in images],
+        images[0].spacing,
+        sparse=any(image.sparse for image in images),
+        seed=options.seed,
     )
     report("statistics", 1, 2, "background and noise")
     gains = [entry.gain for entry in cells.calibration]
@@ -182,12 +190,22 @@ def _read_settings(file: Path) -> dict[str, Any]:
     return settings
 
 
+def _fitted_before(out: Path, fingerprint: str) -> bool:
+    """Return whether `out` is a bundle that the same images and options led to."""
+    try:
+        training = json.loads((out / "bundle.json").read_bytes())["training"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return isinstance(training, dict) and training.get("fingerprint") == fingerprint
+
+
 def _fingerprint(images: Sequence[AnnotatedImage], options: FitOptions, base: Bundle | None) -> str:
     """Hash of everything that determines the result."""
     digest = hashlib.sha256(options.model_dump_json(exclude={"device"}).encode())
     digest.update(f"{__version__} {base.hash if base else ''}".encode())
     for image in images:
-        digest.update(f"{image.name} {image.spacing} {image.sparse} {image.image.dtype}".encode())
+        about = (image.name, image.spacing, image.spacing_known, image.sparse, str(image.image.dtype))
+        digest.update(repr(about).encode())
         digest.update(np.ascontiguousarray(image.image).data)
         digest.update(np.ascontiguousarray(image.labels).data)
     return digest.hexdigest()
@@ -282,6 +300,7 @@ def _training_record(
         "calibration": [vars(entry) for entry in cells.calibration],
         "sparse": any(image.sparse for image in images),
         "steps": dict(state.settings["steps"]),
+        "fingerprint": state.settings["fingerprint"],
         "options": options.model_dump(mode="json"),
         "base": None if base is None else {"name": base.config.name, "hash": base.hash},
     }

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cytocascade.bundle import Bundle, BundleConfig
 from cytocascade.errors import CytoCascadeError
@@ -57,6 +57,18 @@ class GenerationOptions(BaseModel):
     """Network evaluations per mask."""
     texture_steps: int = Field(TEXTURE_STEPS, ge=2)
     """Network evaluations per texture."""
+
+    @classmethod
+    def checked(cls, **wishes: Any) -> GenerationOptions:
+        """Return the options, or raise `CytoCascadeError` that names the first one that is not possible."""
+        try:
+            return cls(**wishes)
+        except ValidationError as error:
+            first = error.errors()[0]
+            option = ".".join(str(part) for part in first["loc"][:1]).replace("_", "-")
+            raise CytoCascadeError(
+                f"--{option}: {first['msg']}", hint="See `cytocascade generate --help`, or `GenerationOptions`."
+            ) from error
 
     def population(self) -> PopulationOverrides:
         """Return the part that concerns the arrangement."""

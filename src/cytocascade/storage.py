@@ -47,8 +47,10 @@ def directory_written_whole(path: Path) -> Iterator[Path]:
     An existing `path` is replaced.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    for stale in path.parent.glob(f".{path.name}.*.tmp"):
+        # Left by a process that was killed.
+        shutil.rmtree(stale, ignore_errors=True)
     temporary = _temporary(path)
-    shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
         yield temporary

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from skimage.measure import regionprops
 
 from cytocascade.population.field import FieldCell, assemble_signal, to_field_grid
 from cytocascade.population.labels import paint_labels
@@ -121,3 +122,31 @@ def test_no_cells_are_no_light() -> None:
     light, reach = assemble([], np.zeros((0, 64, 64), np.float32), [])
     assert not light.any()
     assert not reach.any()
+
+
+def _ellipse_distance() -> np.ndarray:
+    y, x = np.mgrid[:64, :64] - 31.5
+    return (18 * (1 - np.sqrt((y / 18) ** 2 + (x / 12) ** 2))).astype(np.float32)
+
+
+def _solidity(roughness: float, seed: int = 3) -> float:
+    cell = to_field_grid(_ellipse_distance(), (2.0, 2.0), roughness=roughness, seed=seed)
+    assert cell is not None
+    return float(regionprops(cell.mask.astype(np.uint8))[0].solidity)
+
+
+def test_rough_outlines_are_less_solid_and_keep_their_area() -> None:
+    assert _solidity(0.8) < _solidity(0.3) < _solidity(0.0)
+    smooth, rough = (to_field_grid(_ellipse_distance(), (2.0, 2.0), roughness=r, seed=1) for r in (0.0, 0.5))
+    assert smooth is not None
+    assert rough is not None
+    assert rough.mask.sum() == pytest.approx(smooth.mask.sum(), rel=0.03)
+
+
+def test_rough_outline_depends_on_its_seed_only() -> None:
+    first, again, other = (to_field_grid(_ellipse_distance(), (2.0, 2.0), roughness=0.5, seed=s) for s in (1, 1, 2))
+    assert first is not None
+    assert again is not None
+    assert other is not None
+    assert np.array_equal(first.mask, again.mask)
+    assert first.mask.shape != other.mask.shape or not np.array_equal(first.mask, other.mask)

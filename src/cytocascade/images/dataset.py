@@ -67,8 +67,8 @@ class _Entry:
 
 
 def read_dataset(
-    images: Path,
-    masks: Path | None = None,
+    images: str | Path,
+    masks: str | Path | None = None,
     *,
     spacing: tuple[float, ...] | None = None,
     sparse: bool = False,
@@ -80,9 +80,9 @@ def read_dataset(
 
     Parameters
     ----------
-    images : Path
+    images : path-like
         Folder of the images or of the whole data set (or one image file).
-    masks : Path, optional
+    masks : path-like, optional
         Folder of the masks (or one mask file), where they do not lie with the images.
     spacing : tuple of float, optional
         Micrometres per pixel along each axis; overrides what the files state. Where neither tells, 1.0 is
