@@ -7,8 +7,8 @@ import pytest
 
 from cytocascade import calibration
 from cytocascade.calibration import calibrate
-from cytocascade.images.noise import high_pass_energy
 from cytocascade.cascade import Cascade
+from cytocascade.images.noise import high_pass_energy
 from cytocascade.types import AnnotatedImage
 
 

@@ -14,8 +14,7 @@ from cytocascade.generation import GenerationOptions, PreparedField, compose_fie
 from cytocascade.images.cells import measure_image
 from cytocascade.images.descriptors import SHAPE_NAMES
 from cytocascade.images.edges import EDGE_CENTRES, edge_profile
-from cytocascade.images.features import measure_cells
-from cytocascade.images.noise import high_pass_energy
+from cytocascade.images.noise import high_pass_energy, structure_cv
 from cytocascade.masks.maskddpm import sample_masks
 from cytocascade.population.field import to_field_grid
 from cytocascade.seeding import derive_seed, numpy_generator
@@ -49,7 +48,8 @@ def calibrate(
        multiplied by a factor that depends on the distance to the outline only.
     3. Noise: textures are learned from noisy crops, so part of the camera's noise is in them, part was
        averaged away; as much is added as makes the median high-pass energy inside cells the real one.
-    4. Contrast: the median intensity CV.
+    4. Contrast: the median coefficient of variation of the smoothed light inside cells, which is their
+       structure without the noise.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def _measure_real(images: Sequence[AnnotatedImage]) -> _Real:
     for image in images:
         table, background, noise = measure_image(image)
         energy.append(high_pass_energy(image.image, image.labels, table.label))
-        cv.append(table.values["intensity_cv"][~table.touches_border])
+        cv.append(structure_cv(image.image, image.labels, background, table.label))
         solidity.append(table.values["solidity"][~table.touches_border])
         profiles.append(edge_profile(image.image, image.labels, background, noise))
     return _Real(
@@ -186,7 +186,7 @@ def _noise_share(bundle: Bundle, wanted: float, fields: Sequence[_Field]) -> flo
 
 
 def _texture_contrast(bundle: Bundle, wanted: float, fields: Sequence[_Field]) -> float:
-    """Return the factor on the textures' contrast at which the median intensity CV is `wanted`."""
+    """Return the factor on the textures' contrast at which the median CV of the structure is `wanted`."""
     contrast = 1.0
     for _ in range(2):
         found = _median_cv(bundle, contrast, fields)
@@ -217,8 +217,7 @@ def _median_cv(bundle: Bundle, contrast: float, fields: Sequence[_Field]) -> flo
     values = []
     for params, prepared in fields:
         image, background = compose_field(bundle, params, _with_contrast(prepared, contrast))
-        table = measure_cells(image, prepared.labels, bundle.config.spacing, background, 1.0)
-        values.append(table.values["intensity_cv"][~table.touches_border])
+        values.append(structure_cv(image, prepared.labels, background, np.arange(1, len(prepared.placed) + 1)))
     return float(np.nanmedian(np.concatenate(values)))
 
 

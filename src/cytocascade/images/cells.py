@@ -39,7 +39,7 @@ SMALLEST_AREA = 20
 NOISY = 0.12
 """Noise inside the cells, relative to their signal, from which on crops are denoised."""
 
-MOST_DENOISING = 1.2
+MOST_DENOISING = 0.8
 """Widest Gaussian, in image pixels, that crops are denoised with."""
 
 Modality = Literal["fluorescence", "phase"]

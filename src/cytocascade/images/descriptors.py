@@ -39,6 +39,11 @@ def canonical_area(log_area: Array) -> Array:
     return np.asarray(800.0 * np.exp(np.asarray(log_area) / 2.0))
 
 
+def wished_size(shape: FloatArray) -> tuple[float, float]:
+    """Return area (canonical pixels) and eccentricity for one row of `SHAPE_NAMES`."""
+    return float(canonical_area(shape[0])), float(np.clip(0.7 + 0.2 * shape[1], 0.0, 0.995))
+
+
 def describe_cells(cells: SingleCells) -> FloatArray:
     """Return `DESCRIPTOR_NAMES` of every cell, (n, 5) float32.
 

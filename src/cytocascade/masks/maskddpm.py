@@ -16,7 +16,8 @@ from cytocascade.diffusion.training import Batch
 from cytocascade.errors import CytoCascadeError
 from cytocascade.images.augment import apply_warp, draw_warp
 from cytocascade.images.cells import CROP_SIZE, signed_distance
-from cytocascade.images.descriptors import SHAPE_NAMES
+from cytocascade.images.descriptors import SHAPE_NAMES, wished_size
+from cytocascade.masks.adjustment import adjust_mask
 from cytocascade.masks.representation import FIELD_SIZE, TRUNCATION, from_field, to_field
 from cytocascade.seeding import derive_seed, torch_generator
 from cytocascade.types import FloatArray
@@ -154,8 +155,10 @@ def sample_masks(
         for i, distance in zip(open_, cleaned):
             if distance is None:
                 failed.append(i)
-            else:
+            elif shape is None:
                 result[i] = distance
+            else:
+                result[i] = adjust_mask(distance, *wished_size(shape[i]))
         drawn, rejected = drawn + len(open_), rejected + len(failed)
         open_ = np.asarray(failed, dtype=int)
     if len(open_):
