@@ -343,4 +343,4 @@ def signed_distance(mask: BoolArray, spacing: tuple[float, ...]) -> FloatArray:
     inside = ndi.distance_transform_edt(mask, sampling=spacing)
     outside = ndi.distance_transform_edt(~mask, sampling=spacing)
     half = 0.5 * float(np.mean(spacing))
-    return np.where(mask, inside - half, half - outside).astype(np.float32)
+    return np.asarray(np.where(mask, inside - half, half - outside), dtype=np.float32)

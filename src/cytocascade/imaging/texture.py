@@ -104,7 +104,7 @@ def normal_quantiles(values: Array, *, jitter: float = 0.0) -> Array:
 
 def map_scores(gaussian: FloatArray, quantiles: Sequence[float]) -> FloatArray:
     """Map standard normal values onto the distribution with these quantiles at `SCORES`."""
-    return np.interp(gaussian, SCORES, np.asarray(quantiles)).astype(np.float32)
+    return np.asarray(np.interp(gaussian, SCORES, np.asarray(quantiles)), dtype=np.float32)
 
 
 def standardise_quantiles(quantiles: Array) -> Array:
@@ -173,7 +173,8 @@ def sample_texture(generator: np.random.Generator, radial: Sequence[float], shap
     padded = [fft.next_fast_len(n + covariance.size, real=True) for n in shape]
     squares = [np.square(np.minimum(np.arange(n), n - np.arange(n)), dtype=np.float32) for n in padded]
     radius = np.sqrt(sum(np.ix_(*squares)))
-    return _sample(generator, np.interp(radius, np.arange(covariance.size), covariance, right=0.0), shape)
+    values = np.asarray(np.interp(radius, np.arange(covariance.size), covariance, right=0.0))
+    return _sample(generator, values, shape)
 
 
 def sample_noise(generator: np.random.Generator, kernel: Array, shape: Sequence[int]) -> FloatArray:

@@ -109,7 +109,7 @@ def gap_matrix(outlines: CellOutlines, spacing: tuple[float, ...]) -> Array:
         exact = float(cdist(outlines.points[i], outlines.points[j]).min()) - contact
         gaps[i, j] = gaps[j, i] = exact
     np.fill_diagonal(gaps, np.inf)
-    return np.maximum(gaps, 0.0)
+    return np.asarray(np.maximum(gaps, 0.0))
 
 
 def sequential_gaps(gaps: Array, order: Array) -> Array:
