@@ -219,7 +219,8 @@ def choose_cells(
             found.append((int((sample.labels[box] == label).sum()), sample.name, label, grey, sample))
     found.sort(key=lambda entry: entry[:3])
     # The smallest and largest tenth may be odd ones; the rest is what a typical cell looks like.
-    rows = np.unique(np.linspace(0.1, 0.95, count) * (len(found) - 1) + 0.5).astype(int) if found else []
+    spread = np.linspace(0.1, 0.95, count if found else 0) * (len(found) - 1) + 0.5
+    rows = sorted({int(value) for value in spread})
     return [(found[row][3], found[row][4], found[row][2]) for row in rows]
 
 

@@ -33,7 +33,7 @@ def grey_range(real: MeasuredSet) -> tuple[float, float]:
 
 def scaled(image: FloatArray, grey: tuple[float, float]) -> FloatArray:
     """Return `image` with the grey range mapped to [0, 1], clipped."""
-    return np.clip((image - grey[0]) / (grey[1] - grey[0]), 0, 1).astype(np.float32)
+    return np.asarray(np.clip((image - grey[0]) / (grey[1] - grey[0]), 0, 1).astype(np.float32))
 
 
 def tile_side(real: MeasuredSet, synthetic: MeasuredSet) -> int:

@@ -142,7 +142,7 @@ def sample_masks(
     for attempt in range(MAX_ATTEMPTS):
         if not len(open_):
             break
-        noise = starting_noise(model, [derive_seed(seeds[i], "attempt", attempt) for i in open_])
+        noise = starting_noise(model, [derive_seed(seeds[int(i)], "attempt", attempt) for i in open_])
         # Wishes at the edge of what was learned (specks of a few pixels) may never be met: they give way
         # step by step to those of an ordinary cell, whose descriptors are all nought.
         yielding = 0.6 ** max(0, attempt - PATIENCE + 1)
