@@ -28,7 +28,7 @@ from cytocascade.population import (
 from cytocascade.population.field import FieldCell, assemble_signal, to_field_grid
 from cytocascade.population.placement import PlacedCell
 from cytocascade.seeding import derive_seed, numpy_generator
-from cytocascade.textures.model import TEXTURE_STEPS, fade, sample_textures
+from cytocascade.textures.model import TEXTURE_STEPS, fade, grain, sample_textures
 from cytocascade.types import Array, FloatArray, GeneratedSample
 
 
@@ -225,19 +225,18 @@ def compose_field(bundle: Bundle, params: dict[str, Any], prepared: PreparedFiel
     if config.modality == "phase":
         brightness[:] = 1.0
     level = float(drawn["gain"]) * params["options"]["brightness_scale"] * brightness
-    reach = fade(prepared.distance, config.rim)
-    light, reached = assemble_signal(
+    light, grainy = assemble_signal(
         prepared.placed,
         prepared.cells,
-        prepared.signal * reach,
-        reach,
+        prepared.signal * fade(prepared.distance, config.rim),
+        grain(prepared.distance),
         [float(value) for value in level],
         prepared.labels.shape,
         owner=prepared.labels if config.modality == "phase" else None,
         edge=partial(_edge_factor, factors=config.edge_factor) if config.edge_factor else None,
     )
     background = render_background(drawn, bundle.imaging, prepared.labels.shape, light)
-    share = 1.0 - (1.0 - config.noise_share) * reached
+    share = 1.0 - (1.0 - config.noise_share) * grainy
     noisy = add_noise(background + light, background, share, drawn, bundle.imaging)
     return to_output(noisy, bundle.imaging), background
 

@@ -11,9 +11,11 @@ from cytocascade.diffusion.denoiser import Denoiser, DenoiserConfig
 from cytocascade.images.cells import CROP_MARGIN, CROP_SIZE, Modality, SingleCells, signed_distance
 from cytocascade.textures.model import (
     RIM,
+    calm_rim,
     condition_image,
     fade,
     from_network,
+    grain,
     sample_textures,
     texture_batches,
     to_network,
@@ -152,6 +154,20 @@ def test_every_wish_matters(network: Denoiser) -> None:
     assert not np.array_equal(paint(), paint(seed=1))
     assert not np.array_equal(paint(), paint(w=wishes + 1))
     assert not np.array_equal(paint(), paint(d=discs(12)))
+
+
+def test_rim_is_calmed_and_the_inside_left_alone() -> None:
+    distance = discs(16)
+    signal = np.random.default_rng(0).normal(0, 0.2, distance.shape).astype(np.float32)
+    calm = calm_rim(signal, distance)
+    assert np.array_equal(calm[distance > 0], signal[distance > 0])
+    assert calm[distance < -3].std() < 0.4 * signal[distance < -3].std()
+
+
+def test_grain_is_inside_only() -> None:
+    distance = discs(16)
+    assert (grain(distance)[distance > 0] == 1).all()
+    assert not grain(distance)[distance < -2].any()
 
 
 def test_batch_is_a_pure_function_of_the_step(cells: SingleCells) -> None:

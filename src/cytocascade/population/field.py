@@ -88,7 +88,7 @@ def assemble_signal(
     placed: Sequence[PlacedCell],
     cells: Sequence[FieldCell],
     signal: FloatArray,
-    reach: FloatArray,
+    grain: FloatArray,
     level: Sequence[float],
     shape: tuple[int, ...],
     *,
@@ -105,8 +105,8 @@ def assemble_signal(
         The cells that `PlacedCell.index` refers to.
     signal : ndarray, (n, S, S) float32
         Their relative signal on the canonical grid, faded out beyond the rim.
-    reach : ndarray, (n, S, S) float32
-        How far each cell's texture counts, 1 inside to 0 beyond the rim.
+    grain : ndarray, (n, S, S) float32
+        Where each cell's texture holds noise of its own, in [0, 1].
     level : sequence of float
         Intensity of relative signal 1, in the image's units.
     shape : tuple of int
@@ -122,8 +122,8 @@ def assemble_signal(
     -------
     signal : ndarray of float32
         Sum of the cells' light.
-    reach : ndarray of float32
-        Largest reach of any cell at each pixel, in [0, 1].
+    grain : ndarray of float32
+        Largest grain of any cell at each pixel, in [0, 1].
     """
     total = np.zeros(shape, dtype=np.float32)
     furthest = np.zeros(shape, dtype=np.float32)
@@ -139,7 +139,7 @@ def assemble_signal(
             light = _sharpened(light, cell, edge)
         light = light[part] * np.float32(level[place.index])
         where = cell.coordinates[(slice(None), *part)]
-        extent = ndi.map_coordinates(reach[place.index], where, order=1, mode="constant", cval=0.0)
+        extent = ndi.map_coordinates(grain[place.index], where, order=1, mode="constant", cval=0.0)
         if owner is not None:
             light[(owner[window] != number) & (owner[window] != 0)] = 0.0
         total[window] += light
