@@ -80,6 +80,34 @@ def experiment(name: str, options: argparse.Namespace) -> dict[str, object]:
     }
 
 
+COLUMNS = {
+    "area": "Cell area",
+    "eccentricity": "Eccentricity",
+    "solidity": "Solidity",
+    "intensity": "Mean intensity",
+    "CV": "Intensity variation",
+    "neighbour": "Distance to the nearest neighbour",
+    "told apart": "Accuracy of telling",
+    "FID fields": "FID, tiles",
+    "FID cells": "FID, single cells",
+    "edge": "Gradient on the label's edge",
+}
+"""Columns of the table, and how the rows of the report's summary that they show begin."""
+
+
+def table(results: dict[str, dict[str, dict[str, list[dict[str, object]]]]]) -> str:
+    """Return the figures as Markdown, with real against real in brackets."""
+    lines = ["| data set | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
+    for name, figures in results["sets"].items():
+        cells = []
+        for start in COLUMNS.values():
+            row = next((row for row in figures["summary"] if str(row["name"]).startswith(start)), None)
+            places = 0 if start.startswith("FID") else 2
+            cells.append("-" if row is None else f"{row['value']:.{places}f} ({row['floor']:.{places}f})")
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Run the chosen sets and merge their figures into the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -89,7 +117,11 @@ def main() -> None:
     parser.add_argument("--budget", default="10m")
     parser.add_argument("--count", type=int, default=20)
     parser.add_argument("--features", default="auto")
+    parser.add_argument("--table", action="store_true", help="only print the results as Markdown")
     options = parser.parse_args()
+    if options.table:
+        print(table(json.loads(RESULTS.read_bytes())))
+        return
     for name in options.sets:
         figures = experiment(name, options)
         results = json.loads(RESULTS.read_bytes()) if RESULTS.exists() else {}
