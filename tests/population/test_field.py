@@ -45,7 +45,7 @@ def test_cell_is_centred_in_its_box() -> None:
         assert offset + extent / 2 == pytest.approx(size / 2)
 
 
-def test_cell_below_a_pixel_is_none() -> None:
+def test_empty_mask_is_none() -> None:
     assert to_field_grid(distance(-1.0), (1.0, 1.0)) is None
 
 
@@ -150,3 +150,12 @@ def test_rough_outline_depends_on_its_seed_only() -> None:
     assert other is not None
     assert np.array_equal(first.mask, again.mask)
     assert first.mask.shape != other.mask.shape or not np.array_equal(first.mask, other.mask)
+
+
+@pytest.mark.parametrize("roughness", [-3.0, -1.0, 0.0, 0.8])
+@pytest.mark.parametrize("scale", [0.2, 1.0, 2.0])
+def test_a_speck_is_never_lost(scale: float, roughness: float) -> None:
+    for seed in range(5):
+        cell = to_field_grid(distance(0.8), (scale, scale), roughness=roughness, seed=seed)
+        assert cell is not None
+        assert cell.mask.any()

@@ -59,7 +59,7 @@ def to_field_grid(
     Returns
     -------
     FieldCell or None
-        None if no pixel of the field lies inside the mask.
+        None if the mask is empty.
     """
     axes = []
     for side, factor in zip(distance.shape, scale):
@@ -67,15 +67,21 @@ def to_field_grid(
         axes.append((np.arange(pixels) - (pixels - 1) / 2) / factor + (side - 1) / 2)
     coordinates = np.stack(np.meshgrid(*axes, indexing="ij"))
     smooth = ndi.gaussian_filter(distance, -roughness) if roughness < 0 else distance
+    if smooth.max() <= 0.5:
+        # A speck of a few pixels has no outline to be smoothed.
+        smooth = distance
     depth = ndi.map_coordinates(smooth, coordinates, order=1, mode="nearest") * np.float32(np.mean(scale))
     mask = depth > 0
     if roughness > 0:
         wavering = ndi.gaussian_filter(numpy_generator(seed, "outline").standard_normal(depth.shape), 1.2)
         # A Gaussian of width s leaves white noise with a standard deviation of 1 / (2 s sqrt(pi)).
         mask = depth + roughness * wavering * (2 * 1.2 * np.sqrt(np.pi)) > 0
-    components, count = ndi.label(mask)
-    if count == 0:
+    if not (distance > 0).any():
         return None
+    if not mask.any():
+        # Smaller than a pixel of the field, or than the wavering: one pixel is left of it.
+        mask = depth == depth.max()
+    components, count = ndi.label(mask)
     if count > 1:
         mask = components == 1 + int(np.argmax(np.bincount(components.ravel())[1:]))
     mask = ndi.binary_fill_holes(mask)
