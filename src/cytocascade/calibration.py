@@ -155,11 +155,12 @@ def _rim(bundle: Bundle, real: Array) -> float:
     """Return how far outside the outline, in canonical pixels, real cells still shine."""
     scale = bundle.config.crop_spacing / float(np.mean(bundle.config.spacing))
     outside = EDGE_CENTRES < 0
-    bright = EDGE_CENTRES[outside][np.nan_to_num(real[outside]) > 0.02]
-    reach = -float(bright.min()) + 1.5 if len(bright) else 2.0
+    bright = EDGE_CENTRES[outside][np.nan_to_num(real[outside]) > 0.01]
     # Where even the farthest measured distance is bright, the rim may go on.
-    reach = np.inf if len(bright) and bright.min() == EDGE_CENTRES[0] else reach
-    return float(np.clip(reach / scale, 2.0, RIM))
+    endless = len(bright) > 0 and bright.min() == EDGE_CENTRES[0]
+    reach = -float(bright.min()) + 0.5 if len(bright) else 1.0
+    # The fade sets in at 0.55 of the rim: all that still shines lies before it.
+    return RIM if endless else float(np.clip(reach / 0.55 / scale, 2.0, RIM))
 
 
 def _edge_factors(bundle: Bundle, real: Array, fields: Sequence[_Field]) -> list[float]:
