@@ -15,6 +15,7 @@ from cytocascade.images.cells import measure_image
 from cytocascade.images.descriptors import SHAPE_NAMES
 from cytocascade.images.edges import EDGE_CENTRES, edge_profile
 from cytocascade.images.noise import high_pass_energy, structure_cv
+from cytocascade.imaging.statistics import typical_noise
 from cytocascade.masks.maskddpm import sample_masks
 from cytocascade.population.field import to_field_grid
 from cytocascade.seeding import derive_seed, numpy_generator
@@ -165,7 +166,7 @@ def _rim(bundle: Bundle, real: Array) -> float:
 
 def _edge_factors(bundle: Bundle, real: Array, fields: Sequence[_Field]) -> list[float]:
     """Return real over synthetic edge profile, 1 where either is too dark to tell and deep inside."""
-    noise = float(np.median([record.noise for record in bundle.imaging.records]))
+    noise = typical_noise(bundle.imaging)
     factor = np.ones(len(EDGE_CENTRES))
     for _ in range(2):
         profiles = []

@@ -17,6 +17,7 @@ from cytocascade.images.edges import EDGE_CENTRES
 from cytocascade.images.features import measure_cells
 from cytocascade.imaging.background import draw_background, render_background
 from cytocascade.imaging.camera import add_noise, to_output
+from cytocascade.imaging.statistics import typical_noise
 from cytocascade.masks.maskddpm import MASK_STEPS, sample_masks
 from cytocascade.population import (
     PlacementParams,
@@ -295,7 +296,7 @@ def _textures(
 def _cell_records(
     image: Array, prepared: PreparedField, background: FloatArray, bundle: Bundle
 ) -> list[dict[str, Any]]:
-    noise = float(np.median([record.noise for record in bundle.imaging.records]))
+    noise = typical_noise(bundle.imaging)
     table = measure_cells(image, prepared.labels, bundle.config.spacing, background, noise)
     records = []
     for row, label in enumerate(table.label):

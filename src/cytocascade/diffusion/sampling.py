@@ -135,8 +135,8 @@ def _sample_chunk(model: Denoiser, noise: Tensor, condition: Condition, steps: i
         withheld = torch.ones(len(x), dtype=torch.bool, device=x.device)
         for timestep in scheduler.timesteps:
             inputs = (x, timestep, condition.image, condition.scalars, condition.style)
-            velocity = model(*inputs)
-            if guidance != 1.0:
+            velocity = model(*inputs) if guidance != 0.0 else model(*inputs, dropped=withheld)
+            if guidance not in (0.0, 1.0):
                 free = model(*inputs, dropped=withheld)
                 velocity = free + guidance * (velocity - free)
             x = scheduler.step(velocity, timestep, x).prev_sample

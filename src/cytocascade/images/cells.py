@@ -19,6 +19,7 @@ from cytocascade.images.background import (
 )
 from cytocascade.images.features import FEATURE_NAMES, CellTable, measure_cells
 from cytocascade.images.noise import high_pass_energy
+from cytocascade.images.validation import MIN_AREA, MIN_CELLS
 from cytocascade.types import AnnotatedImage, Array, BoolArray, FloatArray
 
 CROP_SIZE = 64
@@ -29,12 +30,6 @@ CROP_MARGIN = 16
 
 LARGEST_EXTENT = 52
 """Extent, in canonical pixels, that the largest cells are scaled to; the rest is room for the optical rim."""
-
-MIN_CELLS = 5
-"""Fewest whole cells that can be learned from."""
-
-SMALLEST_AREA = 20
-"""Fewest pixels of a mask that counts as a cell."""
 
 NOISY = 0.12
 """Noise inside the cells, relative to their signal, from which on crops are denoised."""
@@ -134,13 +129,9 @@ def detect_modality(images: Sequence[AnnotatedImage]) -> Modality:
     """Return whether the cells shine on a darker background or are dark and bright at once."""
     positive = []
     for image in images:
-        background = estimate_background(image.image, image.labels, sparse=image.sparse)
-        label = np.unique(image.labels)[1:]
-        above = np.asarray(image.image, dtype=np.float32) - background
-        free = background_pixels(image.image, image.labels, sparse=image.sparse)
-        noise = background_noise(image.image, background, free)
-        if len(label):
-            positive.append(np.atleast_1d(ndi.mean(above, image.labels, label)) > noise)
+        table, _, noise = measure_image(image)
+        if len(table):
+            positive.append(table.values["signal"] > noise)
     return "fluorescence" if positive and np.concatenate(positive).mean() > 0.7 else "phase"
 
 
@@ -149,7 +140,7 @@ def choose_crop_spacing(images: Sequence[AnnotatedImage]) -> float:
     extents = []
     for image in images:
         for region in regionprops(image.labels):
-            if region.area >= SMALLEST_AREA:
+            if region.area >= MIN_AREA:
                 extents.append(region.feret_diameter_max * float(np.mean(image.spacing)))
     if not extents:
         raise CytoCascadeError("the images hold no labelled cells", hint="Check the masks.")
@@ -261,7 +252,7 @@ def _extract_from_image(
         level = float(table.values["signal"][row]) if modality == "fluorescence" else gain
         if table.touches_border[row]:
             excluded["cut by the frame"] += 1
-        elif region.area < SMALLEST_AREA:
+        elif region.area < MIN_AREA:
             excluded["too small"] += 1
         elif extent > CROP_SIZE - 4:
             excluded["larger than the crop"] += 1

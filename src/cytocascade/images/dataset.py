@@ -13,11 +13,8 @@ from cytocascade.errors import CytoCascadeError
 from cytocascade.images.layouts import find_pairs
 from cytocascade.images.pairing import Pair
 from cytocascade.images.readers import read_image, read_mask
-from cytocascade.images.validation import MIN_AREA, Census, check_geometry, check_instances, take_census
+from cytocascade.images.validation import MIN_AREA, MIN_CELLS, Census, check_geometry, check_instances, take_census
 from cytocascade.types import AnnotatedImage, Array
-
-MIN_CELLS = 5
-"""Whole cells of at least `MIN_AREA` pixels that a data set must have."""
 
 GOLD_COVERAGE = 0.95
 """Share of a frame's cells that a gold mask needs to be complete; silver truth has false cells too."""

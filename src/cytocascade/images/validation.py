@@ -13,6 +13,9 @@ from skimage.measure import regionprops
 from cytocascade.errors import CytoCascadeError
 from cytocascade.types import Array
 
+MIN_CELLS = 5
+"""Whole cells of at least `MIN_AREA` pixels that a data set must have."""
+
 MIN_AREA = 20
 """Pixels (voxels) below which a labelled region is a speck, not a usable cell."""
 

@@ -114,6 +114,11 @@ def _pool_illumination(fits: Sequence[LargeScale], levels: Array, gains: Array) 
     return Illumination(unit=best, mean=relative.mean(axis=0).tolist(), covariance=covariance.tolist())
 
 
+def typical_noise(statistics: ImagingStatistics) -> float:
+    """Return the median over the fitted images of the background noise, in image units."""
+    return float(np.median([record.noise for record in statistics.records]))
+
+
 def with_gains(statistics: ImagingStatistics, gains: Sequence[float]) -> ImagingStatistics:
     """Return the statistics with other gains, one per fitted image: those that the cells were divided by."""
     records = [record.model_copy(update={"gain": gain}) for record, gain in zip(statistics.records, gains, strict=True)]
