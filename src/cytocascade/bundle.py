@@ -52,12 +52,22 @@ class BundleConfig(BaseModel):
     """Pixels of a typical image it was fitted on; the default size of generated ones."""
     style: int = Field(0, ge=0)
     """Index of the learned data-set embedding."""
-    noise_share: float = Field(1.0, ge=0, le=1)
+    noise_share: float = Field(1.0, ge=0, le=2)
     """Share of the camera's noise that textures do not already hold, and that is added inside cells."""
+    grain: list[list[float]] = Field(default_factory=list)
+    """Autocovariance over (y, x) of the relative fine structure that textures lack, lag 0 in the middle."""
+    background_noise: float = Field(1.0, gt=0)
+    """Factor on the standard deviation of the noise in the background."""
+    photon_gain: float = Field(1.0, ge=0)
+    """Factor on the gain of the camera, by which its noise grows with the light."""
+    background_texture: float = Field(1.0, ge=0)
+    """Factor on the standard deviation of the background's texture."""
     texture_contrast: float = Field(1.0, gt=0)
     """Factor on the textures' deviations from their mean that makes their contrast that of the real cells."""
     outline_roughness: float = Field(0.0, ge=-3, le=3)
     """How far outlines waver (pixels), or, if negative, how much they are smoothed (canonical pixels)."""
+    solidity_shift: float = Field(0.0, ge=-0.2, le=0.2)
+    """Solidity of the real cells in the images minus that on the canonical grid, median."""
     edge_factor: list[float] = Field(default_factory=list)
     """Factor on the light at the distances `images.edges.EDGE_CENTRES` from the outline; empty: none."""
     rim: float = Field(9.0, gt=0, le=9)

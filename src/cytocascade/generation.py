@@ -12,11 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cytocascade.bundle import Bundle, BundleConfig
 from cytocascade.errors import CytoCascadeError
-from cytocascade.images.descriptors import DESCRIPTOR_NAMES, SHAPE_NAMES
+from cytocascade.images.descriptors import DESCRIPTOR_NAMES, SHAPE_NAMES, wished_solidity
 from cytocascade.images.edges import EDGE_CENTRES
 from cytocascade.images.features import measure_cells
 from cytocascade.imaging.background import draw_background, render_background
-from cytocascade.imaging.camera import add_noise, to_output
+from cytocascade.imaging.camera import add_grain, add_noise, to_output
 from cytocascade.imaging.statistics import typical_noise
 from cytocascade.masks.maskddpm import MASK_STEPS, sample_masks
 from cytocascade.population import (
@@ -26,7 +26,7 @@ from cytocascade.population import (
     paint_labels,
     place_cells,
 )
-from cytocascade.population.field import FieldCell, assemble_signal, to_field_grid
+from cytocascade.population.field import FieldCell, assemble_signal, nearest_outline
 from cytocascade.population.placement import PlacedCell
 from cytocascade.seeding import derive_seed, numpy_generator
 from cytocascade.textures.model import TEXTURE_STEPS, fade, grain, sample_textures
@@ -200,7 +200,7 @@ def prepare_field(bundle: Bundle, params: dict[str, Any], *, workers: int = 1) -
         steps=options.mask_steps,
         workers=workers,
     )
-    cells = _on_grid(bundle, masks.distance, seeds)
+    cells = _on_grid(bundle, masks.distance, descriptors[:, : len(SHAPE_NAMES)], seeds)
     shapes = [cell.mask for cell in cells]
     shape = tuple(params["shape"])
     placed = place_cells(shapes, shape, placement)
@@ -209,6 +209,25 @@ def prepare_field(bundle: Bundle, params: dict[str, Any], *, workers: int = 1) -
     used = sorted({place.index for place in order})
     signal = _textures(bundle, masks.distance, descriptors, seeds, used, options, workers)
     return PreparedField(order, cells, masks.distance, signal, labels, masks.drawn, masks.rejected, placed.rejected)
+
+
+@dataclass(frozen=True)
+class CleanField:
+    """A field before the camera.
+
+    Attributes
+    ----------
+    light : ndarray of float32
+        Light of the cells, in the image's units.
+    background : ndarray of float32
+        Noise-free background.
+    extent : ndarray of float32
+        Where textures hold noise of their own, in [0, 1].
+    """
+
+    light: FloatArray
+    background: FloatArray
+    extent: FloatArray
 
 
 def compose_field(bundle: Bundle, params: dict[str, Any], prepared: PreparedField) -> tuple[Array, FloatArray]:
@@ -221,12 +240,19 @@ def compose_field(bundle: Bundle, params: dict[str, Any], prepared: PreparedFiel
     background : ndarray, (Y, X) float32
         The noise-free background, in the image's units.
     """
+    clean = clean_field(bundle, params, prepared)
+    return expose(bundle, params, clean), clean.background
+
+
+def clean_field(bundle: Bundle, params: dict[str, Any], prepared: PreparedField) -> CleanField:
+    """Add up the light of the cells, and render the background that it throws haze on."""
     config, drawn = bundle.config, params["background"]
+    drawn = {**drawn, "texture": drawn["texture"] * config.background_texture}
     brightness = np.exp(_descriptors(params)[:, len(SHAPE_NAMES)].astype(np.float64))
     if config.modality == "phase":
         brightness[:] = 1.0
     level = float(drawn["gain"]) * params["options"]["brightness_scale"] * brightness
-    light, grainy = assemble_signal(
+    light, extent = assemble_signal(
         prepared.placed,
         prepared.cells,
         prepared.signal * fade(prepared.distance, config.rim),
@@ -236,10 +262,23 @@ def compose_field(bundle: Bundle, params: dict[str, Any], prepared: PreparedFiel
         owner=prepared.labels if config.modality == "phase" else None,
         edge=partial(_edge_factor, factors=config.edge_factor) if config.edge_factor else None,
     )
-    background = render_background(drawn, bundle.imaging, prepared.labels.shape, light)
-    share = 1.0 - (1.0 - config.noise_share) * grainy
-    noisy = add_noise(background + light, background, share, drawn, bundle.imaging)
-    return to_output(noisy, bundle.imaging), background
+    return CleanField(light, render_background(drawn, bundle.imaging, prepared.labels.shape, light), extent)
+
+
+def expose(bundle: Bundle, params: dict[str, Any], clean: CleanField) -> Array:
+    """Take the picture: grain, noise and the grey levels of the camera."""
+    config = bundle.config
+    light = add_grain(clean.light, clean.extent, config.grain, int(params["noise_seed"]))
+    noisy = add_noise(
+        clean.background + light,
+        clean.background,
+        1.0 - (1.0 - config.noise_share) * clean.extent,
+        params["background"],
+        bundle.imaging,
+        factor=config.background_noise,
+        gain=config.photon_gain,
+    )
+    return to_output(noisy, bundle.imaging)
 
 
 def _edge_factor(depth: FloatArray, factors: Sequence[float]) -> FloatArray:
@@ -251,11 +290,13 @@ def _descriptors(params: dict[str, Any]) -> FloatArray:
     return np.asarray(params["descriptors"], dtype=np.float32).reshape(count, len(DESCRIPTOR_NAMES))
 
 
-def _on_grid(bundle: Bundle, distance: FloatArray, seeds: Sequence[int]) -> list[FieldCell]:
-    scale = tuple(bundle.config.crop_spacing / spacing for spacing in bundle.config.spacing)
+def _on_grid(bundle: Bundle, distance: FloatArray, shapes: FloatArray, seeds: Sequence[int]) -> list[FieldCell]:
+    config = bundle.config
+    scale = tuple(config.crop_spacing / spacing for spacing in config.spacing)
     cells = []
-    for outline, seed in zip(distance, seeds):
-        cell = to_field_grid(outline, scale, roughness=bundle.config.outline_roughness, seed=seed)
+    for outline, shape, seed in zip(distance, shapes, seeds):
+        solidity = wished_solidity(shape) + config.solidity_shift
+        cell = nearest_outline(outline, scale, solidity, roughness=config.outline_roughness, seed=seed)
         if cell is None:
             raise CytoCascadeError(
                 "a mask has no pixel in the field", hint="The spacing is too coarse for these cells."

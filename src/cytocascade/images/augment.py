@@ -39,6 +39,7 @@ def draw_warp(
     exact: float = 0.0,
     zoom: float = 0.05,
     bend: float = 1.0,
+    upright: bool = False,
 ) -> Warp:
     """Draw the deformations of `count` crops.
 
@@ -55,8 +56,12 @@ def draw_warp(
         Standard deviation of the logarithm of the magnification.
     bend : float
         Standard deviation of the lattice's displacement in pixels.
+    upright : bool
+        Whether the exact symmetries leave out the quarter turns, which exchange rows and columns.
     """
     quarter = torch.randint(0, 4, (count,), generator=generator)
+    if upright:
+        quarter = 2 * (quarter // 2)
     free = torch.rand(count, generator=generator) * 2 * math.pi
     is_exact = torch.rand(count, generator=generator) < exact
     loose = (~is_exact).float()

@@ -12,8 +12,8 @@ EDGE_CENTRES = np.arange(-8, 6) + 0.5
 """Signed distances to the outline, in pixels, positive inside, at which a profile is measured."""
 
 
-def edge_profile(image: Array, labels: Array, background: FloatArray, noise: float) -> tuple[Array, Array]:
-    """Return the mean relative signal as a function of the distance to the outline.
+def edge_profile(image: Array, labels: Array, background: FloatArray, noise: float) -> Array:
+    """Return the relative signal of every cell as a function of the distance to its outline.
 
     Parameters
     ----------
@@ -26,15 +26,13 @@ def edge_profile(image: Array, labels: Array, background: FloatArray, noise: flo
 
     Returns
     -------
-    total : ndarray, (14,)
-        Sum over pixels of the signal divided by its cell's mean, per distance in `EDGE_CENTRES`. Pixels near
-        another cell and cells that touch the frame are left out.
-    count : ndarray, (14,)
-        Number of those pixels; sums and counts of several images can be added up.
+    ndarray of float64, (n, 14)
+        Mean over pixels of the signal divided by the cell's mean, per distance in `EDGE_CENTRES`; NaN where fewer
+        than four pixels are farther than five pixels from other cells. Cells that touch the frame are left out.
     """
     above = np.asarray(image, dtype=np.float32) - background
-    total, count = np.zeros(len(EDGE_CENTRES)), np.zeros(len(EDGE_CENTRES))
     reach = len(EDGE_CENTRES)
+    profiles = []
     for label, box in enumerate(ndi.find_objects(labels), start=1):
         if box is None or any(s.start == 0 or s.stop == n for s, n in zip(box, labels.shape)):
             continue
@@ -46,7 +44,20 @@ def edge_profile(image: Array, labels: Array, background: FloatArray, noise: flo
         others = (labels[window] > 0) & ~own
         valid = ndi.distance_transform_edt(~others) > 5 if others.any() else np.ones(own.shape, dtype=bool)
         row = np.floor(signed_distance(own, (1.0, 1.0)) - EDGE_CENTRES[0] + 0.5).astype(int)
-        valid &= (row >= 0) & (row < len(EDGE_CENTRES))
-        total += np.bincount(row[valid], above[window][valid] / signal, len(EDGE_CENTRES))
-        count += np.bincount(row[valid], minlength=len(EDGE_CENTRES))
-    return total, count
+        valid &= (row >= 0) & (row < reach)
+        total = np.bincount(row[valid], above[window][valid] / signal, reach)
+        count = np.bincount(row[valid], minlength=reach)
+        profiles.append(np.where(count >= 4, total / np.maximum(count, 1), np.nan))
+    return np.asarray(profiles).reshape(-1, reach)
+
+
+def typical_profile(profiles: Array) -> Array:
+    """Return the median profile, (14,), NaN where fewer than five cells are known.
+
+    The median, because the background under a cell next to something bright and unlabelled is overestimated.
+    """
+    known = np.isfinite(profiles).sum(axis=0) >= 5
+    typical = np.full(len(EDGE_CENTRES), np.nan)
+    if known.any():
+        typical[known] = np.nanmedian(profiles[:, known], axis=0)
+    return typical

@@ -1,11 +1,11 @@
-"""How noisy the inside of cells is, and how varied beneath the noise."""
+"""How noisy the inside of cells and the background are, and how varied beneath the noise."""
 
 from __future__ import annotations
 
 import numpy as np
 from scipy import ndimage as ndi
 
-from cytocascade.types import Array, FloatArray
+from cytocascade.types import Array, BoolArray, FloatArray
 
 _LAPLACIAN = np.asarray([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], dtype=np.float32) / 6
 """Noise estimator of Immerkaer (1996): blind to planes, weak on smooth structure."""
@@ -50,6 +50,58 @@ def structure_cv(image: Array, labels: Array, background: FloatArray, wanted: Ar
     smooth = ndi.gaussian_filter(np.asarray(image, dtype=np.float32) - background, 2.0).astype(np.float64)
     mean, square = (_mean_inside(values, labels, wanted) for values in (smooth, smooth**2))
     return np.asarray(np.sqrt(np.maximum(square - mean**2, 0.0)) / np.maximum(np.abs(mean), 1e-6))
+
+
+def background_spread(image: Array, labels: Array, background: FloatArray) -> tuple[float, float, float]:
+    """Return robust standard deviations of the background: of noise far from and near cells, and of texture.
+
+    Parameters
+    ----------
+    image, labels : ndarray, (Y, X)
+        Intensities and instance labels.
+    background : ndarray, (Y, X) float32
+        Local background.
+
+    Returns
+    -------
+    far, near, texture : float
+        Structure below 0.7 pixels farther than eight pixels from the cells, the same from three to eight pixels
+        from them, and structure from 1.4 to 24 pixels far from them. NaN where there are too few pixels.
+    """
+    if not (labels > 0).any():
+        distance = np.full(labels.shape, np.inf)
+    else:
+        distance = np.asarray(ndi.distance_transform_edt(labels == 0))
+    free = distance > 3
+    above = np.where(free, np.asarray(image, dtype=np.float32) - background, np.float32(0))
+    weight = free.astype(np.float32)
+    fine, middle = (
+        ndi.gaussian_filter(above, sigma) / np.maximum(ndi.gaussian_filter(weight, sigma), 1e-3) for sigma in (0.7, 1.4)
+    )
+    noise = above - fine
+    far, near = (_without_debris(middle, where) for where in (distance > 8, free & (distance <= 8)))
+    return _deviation(noise[far]), _deviation(noise[near]), _deviation(middle[distance > 8])
+
+
+def _without_debris(smooth: FloatArray, where: BoolArray) -> BoolArray:
+    """Return `where` without the surroundings of what stands out of the spread of the rest."""
+    if not where.any():
+        return where
+    departure = np.abs(smooth - np.median(smooth[where]))
+    odd = where & (departure > 4 * 1.4826 * float(np.median(departure[where])))
+    return np.asarray(where & ~ndi.binary_dilation(odd, iterations=3))
+
+
+def _deviation(values: Array) -> float:
+    """Return the standard deviation of values cut at 2.5 times their median absolute deviation (scaled).
+
+    Debris does not count, and yet a few grey levels are enough. NaN for fewer than 100 values.
+    """
+    if len(values) < 100:
+        return float("nan")
+    centred = np.asarray(values, dtype=np.float64) - np.median(values)
+    limit = 2.5 * 1.4826 * float(np.median(np.abs(centred)))
+    return float(np.clip(centred, -limit, limit).std())
 
 
 def _mean_inside(values: Array, labels: Array, wanted: Array) -> Array:

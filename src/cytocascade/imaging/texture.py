@@ -52,7 +52,7 @@ def split_autocovariance(products: Array, pairs: Array) -> tuple[Array, Array]:
     """Split an autocovariance into a smooth isotropic texture and short-range noise.
 
     What varies slowly beyond the reach of the noise (lags up to `NOISE_REACH`) is texture; its radial
-    autocovariance is continued to lag 0 along a straight line, and the rest at short lags is noise.
+    autocovariance is continued to lag 0 along a parabola, and the rest at short lags is noise.
 
     Returns
     -------
@@ -74,7 +74,9 @@ def split_autocovariance(products: Array, pairs: Array) -> tuple[Array, Array]:
     near, far = _EXTRAPOLATE
     if reach >= far and enough[near:far].all():
         slope, start = np.polyfit(np.arange(near, far), radial[near:far], 1)
-        radial[:near] = start + min(slope, 0.0) * np.arange(near)
+        # With this slope where it begins and none at lag 0, as optics blur the texture: a cusp would be noise.
+        rise = min(slope, 0.0) / (2 * near)
+        radial[:near] = start + slope * near + rise * (np.arange(near) ** 2 - near**2)
     else:
         radial[:near] = 0.0
     radial[:near] = np.clip(radial[:near], 0.0, 0.98 * variance)

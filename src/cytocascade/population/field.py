@@ -7,11 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage as ndi
+from skimage.measure import regionprops
 
 from cytocascade.population.labels import visible_part
 from cytocascade.population.placement import PlacedCell
 from cytocascade.seeding import numpy_generator
 from cytocascade.types import Array, BoolArray, FloatArray
+
+ROUGHNESS_STEP = 0.25
+"""Step in which the roughness of an outline is varied."""
+
+_SPECK = 20
 
 
 @dataclass(frozen=True)
@@ -73,9 +79,10 @@ def to_field_grid(
     depth = ndi.map_coordinates(smooth, coordinates, order=1, mode="nearest") * np.float32(np.mean(scale))
     mask = depth > 0
     if roughness > 0:
-        wavering = ndi.gaussian_filter(numpy_generator(seed, "outline").standard_normal(depth.shape), 1.2)
+        width = 1.2 * max(float(np.mean(scale)), 1.0)
+        wavering = ndi.gaussian_filter(numpy_generator(seed, "outline").standard_normal(depth.shape), width)
         # A Gaussian of width s leaves white noise with a standard deviation of 1 / (2 s sqrt(pi)).
-        mask = depth + roughness * wavering * (2 * 1.2 * np.sqrt(np.pi)) > 0
+        mask = depth + roughness * wavering * (2 * width * np.sqrt(np.pi)) > 0
     if not (distance > 0).any():
         return None
     if not mask.any():
@@ -88,6 +95,49 @@ def to_field_grid(
     box = ndi.find_objects(mask.astype(np.uint8))[0]
     offset = tuple(part.start for part in box)
     return FieldCell(mask[box], offset, mask.shape, coordinates, depth)
+
+
+def nearest_outline(
+    distance: FloatArray, scale: tuple[float, ...], solidity: float, *, roughness: float = 0.0, seed: int = 0
+) -> FieldCell | None:
+    """Resample a canonical mask with the outline, a little smoother or rougher, that comes nearest to a solidity.
+
+    Parameters
+    ----------
+    distance, scale, seed
+        As for `to_field_grid`.
+    solidity : float
+        Wished area of the mask over that of its convex hull, in (0, 1].
+    roughness : float
+        Typical roughness; a little more or less is tried, in steps of `ROUGHNESS_STEP`.
+
+    Returns
+    -------
+    FieldCell or None
+        None if the mask is empty.
+    """
+    best = to_field_grid(distance, scale, roughness=roughness, seed=seed)
+    if best is None or best.mask.sum() < _SPECK:
+        return best
+    error = _solidity(best.mask) - solidity
+    for other in _alternatives(roughness, rougher=error > 0):
+        tried = to_field_grid(distance, scale, roughness=other, seed=seed)
+        if tried is None or abs(_solidity(tried.mask) - solidity) >= abs(error):
+            break
+        best, error = tried, _solidity(tried.mask) - solidity
+    return best
+
+
+def _alternatives(roughness: float, *, rougher: bool) -> Array:
+    """Return what is tried one after the other; an outline that is smoothed may also be left as it is."""
+    if not rougher:
+        return roughness - np.arange(1, 4) * ROUGHNESS_STEP
+    reach = max(0.5, -roughness)
+    return roughness + np.arange(1, round(reach / ROUGHNESS_STEP) + 1) * ROUGHNESS_STEP
+
+
+def _solidity(mask: BoolArray) -> float:
+    return float(regionprops(mask.astype(np.uint8))[0].solidity)
 
 
 def assemble_signal(
