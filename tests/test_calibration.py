@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cytocascade import calibration
-from cytocascade.calibration import calibrate
+from cytocascade.bundle import BundleConfig
+from cytocascade.calibration import calibrate, fields
+from cytocascade.calibration.noise import grain_strength
 from cytocascade.cascade import Cascade
 from cytocascade.images.noise import high_pass_energy
 from cytocascade.types import AnnotatedImage
@@ -44,32 +45,51 @@ def test_cell_without_an_inside_has_no_energy(labels: np.ndarray) -> None:
 
 def calibrated(
     nuclei: Cascade, image: AnnotatedImage, monkeypatch: pytest.MonkeyPatch
-) -> tuple[float, float, list[str]]:
-    monkeypatch.setattr(calibration, "WANTED_CELLS", 1)
-    monkeypatch.setattr(calibration, "MOST_FIELDS", 1)
+) -> tuple[BundleConfig, list[str]]:
+    monkeypatch.setattr(fields, "WANTED_CELLS", 1)
+    monkeypatch.setattr(fields, "MOST_FIELDS", 1)
     small = nuclei.bundle.config.model_copy(update={"shape": (160, 160)})
     stages: list[str] = []
     config = calibrate(
         replace(nuclei.bundle, config=small), [image], seed=0, progress=lambda stage, *_: stages.append(stage)
     )
-    untouched = {"noise_share", "texture_contrast", "outline_roughness", "edge_factor", "rim"}
+    untouched = {
+        "noise_share", "grain", "texture_contrast", "outline_roughness", "solidity_shift", "edge_factor", "rim",
+        "background_noise", "background_texture", "photon_gain",
+    }  # fmt: skip
     assert config.model_dump(exclude=untouched) == small.model_dump(exclude=untouched)
-    return config.noise_share, config.texture_contrast, stages
+    return config, stages
 
 
 def test_noisier_and_more_contrasted_cells_are_followed(nuclei: Cascade, monkeypatch: pytest.MonkeyPatch) -> None:
     sample = next(nuclei.generate(1, seed=5, size=(160, 160), cells=8, mask_steps=4, texture_steps=4))
     plain = AnnotatedImage(sample.image, sample.labels, sample.spacing, "x")
-    share, contrast, stages = calibrated(nuclei, plain, monkeypatch)
-    assert 0 <= share <= 1
-    assert 0.7 <= contrast <= 1.4
+    config, stages = calibrated(nuclei, plain, monkeypatch)
+    assert 0.7 <= config.texture_contrast <= 1.4
+    assert 0.5 <= config.background_noise <= 2
+    assert 0 <= config.photon_gain <= 1
     assert set(stages) == {"calibration"}
     rng = np.random.default_rng(0)
     inside = sample.labels > 0
     stripes = 1 + 0.5 * inside * np.where(np.arange(160) // 6 % 2, 1, -1)
     rough = sample.image * stripes + rng.normal(0, 60, sample.image.shape) * inside
     dirty = replace(plain, image=np.clip(rough, 0, 65535).astype(np.uint16))
-    rougher = calibrated(nuclei, dirty, monkeypatch)
-    assert rougher[0] >= share
-    assert rougher[1] > contrast
-    assert (rougher[0], rougher[1]) == calibrated(nuclei, dirty, monkeypatch)[:2]
+    rougher, _ = calibrated(nuclei, dirty, monkeypatch)
+    assert added(rougher) > added(config)
+    assert rougher.texture_contrast > config.texture_contrast
+    assert rougher == calibrated(nuclei, dirty, monkeypatch)[0]
+
+
+def added(config: BundleConfig) -> float:
+    """Return roughly how much fine variance is added inside cells."""
+    return config.noise_share + 1000 * grain_strength(config) ** 2
+
+
+def test_noisier_background_is_followed(nuclei: Cascade, monkeypatch: pytest.MonkeyPatch) -> None:
+    sample = next(nuclei.generate(1, seed=5, size=(160, 160), cells=4, mask_steps=4, texture_steps=4))
+    noise = np.random.default_rng(0).normal(0, 8, sample.image.shape)
+    plain = AnnotatedImage(sample.image, sample.labels, sample.spacing, "x")
+    loud = replace(plain, image=np.clip(sample.image + noise, 0, 65535).astype(np.uint16))
+    quiet, louder = (calibrated(nuclei, image, monkeypatch)[0].background_noise for image in (plain, loud))
+    assert quiet == pytest.approx(1, abs=0.25)
+    assert louder > 1.3 * quiet

@@ -118,11 +118,11 @@ def test_impossible_size_leaves_no_folder_behind(nuclei: Cascade, tmp_path: Path
 def test_facade_fits_without_a_folder(
     nuclei: Cascade, drawn_images: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from cytocascade import calibration
+    from cytocascade.calibration import fields
     from cytocascade.fitting import FitOptions
 
-    monkeypatch.setattr(calibration, "WANTED_CELLS", 1)
-    monkeypatch.setattr(calibration, "MOST_FIELDS", 1)
+    monkeypatch.setattr(fields, "WANTED_CELLS", 1)
+    monkeypatch.setattr(fields, "MOST_FIELDS", 1)
     fitted = nuclei.fit(drawn_images, options=FitOptions(steps=1, batch=2, budget=None))
     assert fitted.bundle.hash
     assert fitted.bundle.config.shape == (128, 128)

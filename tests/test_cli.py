@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from cytocascade import calibration, cli
+from cytocascade import cli
+from cytocascade.calibration import fields
 from cytocascade.cascade import Cascade
 from cytocascade.cli import parse_duration, parse_range, parse_size, parse_spacing
 from cytocascade.errors import CytoCascadeError
@@ -143,8 +144,8 @@ def test_generated_data_set_is_announced_and_replayed_byte_for_byte(
 def test_fit_writes_a_bundle_that_generates(
     run: Run, nuclei: Cascade, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(calibration, "WANTED_CELLS", 1)
-    monkeypatch.setattr(calibration, "MOST_FIELDS", 1)
+    monkeypatch.setattr(fields, "WANTED_CELLS", 1)
+    monkeypatch.setattr(fields, "MOST_FIELDS", 1)
     code, stdout, stderr = run(
         *("fit", "--images", folder / "images", "--masks", folder / "masks"),
         *("--out", tmp_path / "mine", "--steps", 1, "--spacing", "0.5", "--name", "drawn"),

@@ -10,7 +10,7 @@ import pytest
 import tifffile
 import typer.main
 
-from cytocascade import calibration
+from cytocascade.calibration import fields
 from cytocascade.cascade import Cascade
 from cytocascade.cli import app
 from cytocascade.export import FORMATS
@@ -56,7 +56,7 @@ def test_the_walk_through_of_the_readme_runs(
             (tmp_path / "my" / kind).mkdir(parents=True, exist_ok=True)
             tifffile.imwrite(tmp_path / "my" / kind / f"{number}.tif", pixels)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(calibration, "WANTED_CELLS", 1)
+    monkeypatch.setattr(fields, "WANTED_CELLS", 1)
     smaller = {
         "budget=600": "steps=2, batch=4",
         "write(20,": "write(1,",

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from cytocascade import calibration
 from cytocascade.bundle import load_bundle
+from cytocascade.calibration import fields
 from cytocascade.cascade import Cascade
 from cytocascade.diffusion.training import TrainingConfig
 from cytocascade.errors import CytoCascadeError
@@ -25,8 +25,8 @@ OPTIONS = FitOptions(steps=2, batch=4, budget=None, seed=1)
 
 @pytest.fixture(autouse=True)
 def small_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calibration, "WANTED_CELLS", 1)
-    monkeypatch.setattr(calibration, "MOST_FIELDS", 1)
+    monkeypatch.setattr(fields, "WANTED_CELLS", 1)
+    monkeypatch.setattr(fields, "MOST_FIELDS", 1)
 
 
 @pytest.fixture
@@ -45,8 +45,8 @@ def undisturbed(nuclei: Cascade, drawn_images: list[AnnotatedImage], tmp_path_fa
     """A bundle that was fitted in one go."""
     out = tmp_path_factory.mktemp("fit") / "drawn"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(calibration, "WANTED_CELLS", 1)
-        patch.setattr(calibration, "MOST_FIELDS", 1)
+        patch.setattr(fields, "WANTED_CELLS", 1)
+        patch.setattr(fields, "MOST_FIELDS", 1)
         fit(drawn_images, out, OPTIONS, base=nuclei.bundle)
     return out
 

@@ -54,6 +54,11 @@ def test_exact_share_of_one_draws_symmetries_only() -> None:
     }
 
 
+def test_upright_symmetries_keep_rows_rows() -> None:
+    warp = draw_warp(200, generator(), exact=1.0, upright=True)
+    assert {round(float(angle / math.pi), 6) for angle in warp.angle} == {0.0, 1.0}
+
+
 def test_exact_share_of_nought_deforms_every_crop() -> None:
     warp = draw_warp(200, generator(), exact=0.0)
     assert (warp.zoom != 1).all()

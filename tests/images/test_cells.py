@@ -103,6 +103,22 @@ def test_level_and_calibration_lead_back_to_the_intensities() -> None:
     assert cells.gain.tolist() == pytest.approx([first.gain] * 6 + [second.gain] * 6)
 
 
+def test_gains_that_differ_by_chance_are_drawn_together() -> None:
+    rng = np.random.default_rng(0)
+
+    def image(number: int, exposure: float) -> AnnotatedImage:
+        plain = discs()
+        levels = np.concatenate([[0], exposure * rng.lognormal(0, 0.6, len(CENTRES))])
+        return replace(plain, image=(100 + levels[plain.labels]).astype(np.uint16), name=str(number))
+
+    def gains(exposures: list[float]) -> np.ndarray:
+        images = [image(number, exposure) for number, exposure in enumerate(exposures)]
+        return np.log([entry.gain for entry in extract_cells(images, modality="fluorescence").calibration])
+
+    assert gains([400, 400, 400, 400]).std() < 0.1
+    assert gains([100, 400, 1600, 6400]).std() == pytest.approx(np.log([1, 4, 16, 64]).std(), rel=0.2)
+
+
 def test_anisotropic_pixels_give_round_crops() -> None:
     centres = [(15, 30), (15, 90), (45, 30), (45, 90), (75, 30), (75, 90)]
     cells = extract_cells([discs(centres, spacing=(1.0, 0.5), shape=(90, 120))])

@@ -5,7 +5,7 @@ import pytest
 from tests.imaging._fields import discs, field
 
 from cytocascade.imaging.background import draw_background, render_background
-from cytocascade.imaging.camera import add_noise, to_output
+from cytocascade.imaging.camera import add_grain, add_noise, to_output
 from cytocascade.imaging.statistics import fit_imaging
 from cytocascade.types import AnnotatedImage
 
@@ -38,6 +38,38 @@ def test_share_scales_the_variance_pixel_by_pixel() -> None:
     noise = add_noise(background, background, share, params, statistics) - background
     assert (noise[:100] == 0).all()
     assert noise[100:].var() == pytest.approx(0.25 * statistics.noise.read, rel=0.1)
+
+
+def test_factors_scale_background_noise_and_gain() -> None:
+    statistics = fit_imaging([field(seed) for seed in range(3)])
+    params = draw_background(statistics, 0, 0)
+    background = np.full((300, 300), 200, dtype=np.float32)
+    model = statistics.noise
+    dark = add_noise(background, background, 1.0, params, statistics, factor=0.5) - background
+    assert dark.var() == pytest.approx(0.25 * model.read, rel=0.08)
+    light = add_noise(background + 2000, background, 1.0, params, statistics, gain=0.3) - background - 2000
+    assert light.var() == pytest.approx(model.read + 0.3 * model.gain * 2000, rel=0.08)
+
+
+def test_grain_has_its_covariance_where_it_reaches_and_keeps_the_mean() -> None:
+    light = np.full((256, 256), 50, dtype=np.float32)
+    extent = np.zeros_like(light)
+    extent[:, 128:] = 1
+    covariance = np.outer([0.5, 1.0, 0.5], [0.5, 1.0, 0.5]) * 0.04
+    grainy = add_grain(light, extent, covariance.tolist(), 3)
+    assert (grainy[:, :128] == 50).all()
+    relative = grainy[:, 128:] / 50 - 1
+    assert relative.mean() == pytest.approx(0, abs=0.01)
+    assert relative.var() == pytest.approx(0.04, rel=0.05)
+    assert (relative[1:] * relative[:-1]).mean() == pytest.approx(0.02, rel=0.1)
+    assert np.array_equal(grainy, add_grain(light, extent, covariance.tolist(), 3))
+    assert (add_grain(light, extent, (covariance * 100).tolist(), 3) >= 0).all()
+
+
+@pytest.mark.parametrize("covariance", [[], [[0.0]]])
+def test_no_grain_changes_nothing(covariance: list[list[float]]) -> None:
+    light = np.ones((8, 8), dtype=np.float32)
+    assert add_grain(light, light, covariance, 0) is light
 
 
 def test_same_params_give_the_same_bytes() -> None:

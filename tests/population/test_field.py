@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from skimage.measure import regionprops
 
-from cytocascade.population.field import FieldCell, assemble_signal, to_field_grid
+from cytocascade.population.field import FieldCell, assemble_signal, nearest_outline, to_field_grid
 from cytocascade.population.labels import paint_labels
 from cytocascade.population.placement import PlacedCell
 from cytocascade.types import FloatArray
@@ -136,11 +136,39 @@ def _solidity(roughness: float, seed: int = 3) -> float:
 
 
 def test_rough_outlines_are_less_solid_and_keep_their_area() -> None:
-    assert _solidity(0.8) < _solidity(0.3) < _solidity(0.0)
+    typical = [np.mean([_solidity(roughness, seed) for seed in range(8)]) for roughness in (0.8, 0.4, 0.0)]
+    assert typical == sorted(typical)
+    assert typical[0] < typical[-1] - 0.005
     smooth, rough = (to_field_grid(_ellipse_distance(), (2.0, 2.0), roughness=r, seed=1) for r in (0.0, 0.5))
     assert smooth is not None
     assert rough is not None
     assert rough.mask.sum() == pytest.approx(smooth.mask.sum(), rel=0.03)
+
+
+@pytest.mark.parametrize("wished", [0.90, 0.96, 1.0])
+def test_nearest_outline_comes_nearer_to_the_wished_solidity(wished: float) -> None:
+    typical = _solidity(0.3)
+    found = nearest_outline(_ellipse_distance(), (2.0, 2.0), wished, roughness=0.3, seed=3)
+    assert found is not None
+    assert abs(regionprops(found.mask.astype(np.uint8))[0].solidity - wished) <= abs(typical - wished)
+    if wished < typical:
+        assert regionprops(found.mask.astype(np.uint8))[0].solidity < typical
+
+
+def test_smoothed_outline_may_be_left_as_it_was_drawn() -> None:
+    y, x = np.mgrid[:64, :64] - 31.5
+    dented = np.minimum(_ellipse_distance(), np.maximum(np.abs(y) - 1.2, 4 - x)).astype(np.float32)
+    wished = regionprops((dented > 0).astype(np.uint8))[0].solidity
+    smooth = to_field_grid(dented, (1.0, 1.0), roughness=-1.5)
+    found = nearest_outline(dented, (1.0, 1.0), wished, roughness=-1.5)
+    assert smooth is not None
+    assert found is not None
+    errors = [abs(regionprops(c.mask.astype(np.uint8))[0].solidity - wished) for c in (smooth, found)]
+    assert errors[1] < 0.5 * errors[0]
+
+
+def test_nothing_has_no_outline() -> None:
+    assert nearest_outline(np.full((64, 64), -3, dtype=np.float32), (1.0, 1.0), 0.9) is None
 
 
 def test_rough_outline_depends_on_its_seed_only() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import get_args
 
 import numpy as np
@@ -16,6 +17,7 @@ from cytocascade.textures.model import (
     fade,
     from_network,
     grain,
+    rows_differ_from_columns,
     sample_textures,
     texture_batches,
     to_network,
@@ -216,3 +218,9 @@ def test_pixels_far_from_the_cell_weigh_little(cells: SingleCells) -> None:
     assert values == {0.1, 1.0} or values == {np.float32(0.1).item(), 1.0}
     assert batch.condition.image is not None
     assert (batch.weight[batch.condition.image > 0] == 1).all()
+
+
+def test_grain_along_the_rows_is_noticed(cells: SingleCells) -> None:
+    assert not rows_differ_from_columns(cells)
+    streaked = np.asarray((cells.signal + np.roll(cells.signal, 1, axis=2)) / 2, dtype=np.float32)
+    assert rows_differ_from_columns(replace(cells, signal=streaked))

@@ -1,0 +1,115 @@
+"""Measuring real and synthetic cells alike, one property after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cytocascade.bundle import Bundle, BundleConfig
+from cytocascade.calibration.fields import make_fields, variant
+from cytocascade.calibration.light import contrasted, edge_factors, rim_of, texture_contrast
+from cytocascade.calibration.noise import background_factors, fine_structure, grain_strength, photon_gain
+from cytocascade.calibration.outlines import outline_roughness, solidity_shift
+from cytocascade.images.cells import measure_image
+from cytocascade.images.edges import edge_profile, typical_profile
+from cytocascade.images.grain import FineStructure, measure_fine_structure
+from cytocascade.images.noise import background_spread, structure_cv
+from cytocascade.types import AnnotatedImage, Array
+
+
+def calibrate(
+    bundle: Bundle,
+    images: Sequence[AnnotatedImage],
+    *,
+    seed: int,
+    progress: Callable[[str, int, int, str], None],
+) -> BundleConfig:
+    """Measure synthetic cells as the real ones are measured, and set what makes them agree.
+
+    1. Outlines: drawn on the canonical grid they are smoother (or rougher) than annotated ones; they waver (or
+       are smoothed) until their median solidity is that of the real cells; generation then varies this a little
+       towards the solidity that each cell was drawn with.
+    2. Edge profile: the rim ends where the real cells' light does; resampling blurs edges, so the light is
+       multiplied by a factor that depends on the distance to the outline only.
+    3. Background: noise and texture are scaled to the spread that they have in the real images, and the gain
+       of the camera to the rise of the noise towards the cells.
+    4. Contrast: the median coefficient of variation of the smoothed light inside cells, which is their
+       structure without the noise.
+    5. Fine structure: textures are learned from noisy crops, so part of the camera's noise is in them, part was
+       averaged away, and detail finer than the canonical pixel is lost; noise and grain make up for it.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        Complete but for these numbers.
+    images : sequence of AnnotatedImage
+        Real images it was fitted on.
+    seed : int
+        Seed of the synthetic fields.
+    progress : callable
+        Called with (stage, done, in all, remark).
+
+    Returns
+    -------
+    BundleConfig
+        With ``outline_roughness``, ``solidity_shift``, ``rim``, ``edge_factor``, ``background_noise``, ``photon_gain``,
+        ``background_texture``, ``texture_contrast``, ``noise_share`` and ``grain`` set.
+    """
+    real = _measure_real(images)
+    bundle = variant(
+        bundle,
+        outline_roughness=outline_roughness(bundle, real.solidity, seed, progress),
+        solidity_shift=solidity_shift(bundle, real.solidity),
+    )
+    fields = make_fields(bundle, seed, progress)
+    fluorescence = bundle.config.modality == "fluorescence"
+    bundle = variant(bundle, **background_factors(bundle, real.spread, fields))
+    if fluorescence:
+        bundle = variant(bundle, rim=rim_of(bundle, real.edge))
+        bundle = variant(bundle, edge_factor=edge_factors(bundle, real.edge, fields))
+        bundle = variant(bundle, photon_gain=photon_gain(bundle, real.spread, fields))
+        bundle = variant(bundle, **fine_structure(bundle, real.fine, fields))
+        contrast = texture_contrast(bundle, real.cv, fields)
+        bundle = variant(bundle, texture_contrast=contrast)
+        fields = [(params, contrasted(prepared, contrast)) for params, prepared in fields]
+    bundle = variant(bundle, **fine_structure(bundle, real.fine, fields))
+    config = bundle.config
+    progress(
+        "calibration",
+        1,
+        1,
+        f"outline {config.outline_roughness:+.2f}, contrast {config.texture_contrast:.2f}, "
+        f"noise {config.noise_share:.2f}, grain {grain_strength(config):.3f}",
+    )
+    return config
+
+
+@dataclass(frozen=True)
+class _Real:
+    """Medians over the real cells, their edge profile and fine structure, and the background of every image."""
+
+    cv: float
+    solidity: float
+    edge: Array
+    fine: FineStructure
+    spread: Array
+
+
+def _measure_real(images: Sequence[AnnotatedImage]) -> _Real:
+    cv, solidity, profiles, fine, spread = [], [], [], [], []
+    for image in images:
+        table, background, noise = measure_image(image)
+        cv.append(structure_cv(image.image, image.labels, background, table.label))
+        solidity.append(table.values["solidity"][~table.touches_border])
+        profiles.append(edge_profile(image.image, image.labels, background, noise))
+        fine.append(measure_fine_structure(image.image, image.labels, background))
+        spread.append(background_spread(image.image, image.labels, background))
+    return _Real(
+        cv=float(np.nanmedian(np.concatenate(cv))),
+        solidity=float(np.nanmedian(np.concatenate(solidity))),
+        edge=typical_profile(np.concatenate(profiles)),
+        fine=FineStructure.joined(fine),
+        spread=np.asarray(spread),
+    )

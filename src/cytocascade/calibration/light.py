@@ -1,0 +1,72 @@
+"""Where the light of generated cells ends, how it falls off across their outlines, and how varied it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from cytocascade.bundle import Bundle
+from cytocascade.calibration.fields import Field, side_by_side, variant
+from cytocascade.generation import PreparedField, compose_field
+from cytocascade.images.background import estimate_background
+from cytocascade.images.edges import EDGE_CENTRES, edge_profile, typical_profile
+from cytocascade.images.noise import structure_cv
+from cytocascade.imaging.statistics import typical_noise
+from cytocascade.textures.model import RIM, with_contrast
+from cytocascade.types import Array
+
+
+def rim_of(bundle: Bundle, real: Array) -> float:
+    """Return how far outside the outline, in canonical pixels, real cells still shine."""
+    scale = bundle.config.crop_spacing / float(np.mean(bundle.config.spacing))
+    outside = EDGE_CENTRES < 0
+    bright = EDGE_CENTRES[outside][np.nan_to_num(real[outside]) > 0.01]
+    # Where even the farthest measured distance is bright, the rim may go on.
+    endless = len(bright) > 0 and bright.min() == EDGE_CENTRES[0]
+    reach = -float(bright.min()) + 0.5 if len(bright) else 1.0
+    # The fade sets in at 0.55 of the rim: all that still shines lies before it.
+    return RIM if endless else float(np.clip(reach / 0.55 / scale, 2.0, RIM))
+
+
+def edge_factors(bundle: Bundle, real: Array, fields: Sequence[Field]) -> list[float]:
+    """Return real over synthetic edge profile, 1 where either is too dark to tell and deep inside."""
+    noise = typical_noise(bundle.imaging)
+    factor = np.ones(len(EDGE_CENTRES))
+    for _ in range(2):
+        profiles = side_by_side(partial(_profiles, variant(bundle, edge_factor=factor), noise), fields)
+        synthetic = typical_profile(np.concatenate(profiles))
+        clear = np.isfinite(real) & (synthetic > 0.01)
+        ratio = np.where(clear, np.maximum(real, 0.0) / np.where(clear, synthetic, 1.0), 1.0)
+        fading = np.clip((EDGE_CENTRES[-1] - EDGE_CENTRES) / 3.0, 0.0, 1.0)
+        factor = np.clip(factor * (1 + fading * (ratio - 1)), 0.05, 2.5)
+    return [float(value) for value in factor]
+
+
+def _profiles(bundle: Bundle, noise: float, field: Field) -> Array:
+    image, _ = compose_field(bundle, *field)
+    labels = field[1].labels
+    return edge_profile(image, labels, estimate_background(image, labels), noise)
+
+
+def texture_contrast(bundle: Bundle, wanted: float, fields: Sequence[Field]) -> float:
+    """Return the factor on the textures' contrast at which the median CV of the structure is `wanted`."""
+    contrast = 1.0
+    for _ in range(2):
+        found = float(np.nanmedian(np.concatenate(side_by_side(partial(_structure_cv, bundle, contrast), fields))))
+        contrast = float(np.clip(contrast * (wanted / max(found, 1e-6)), 0.75, 1.35))
+    return contrast
+
+
+def _structure_cv(bundle: Bundle, contrast: float, field: Field) -> Array:
+    params, prepared = field
+    image, _ = compose_field(bundle, params, contrasted(prepared, contrast))
+    background = estimate_background(image, prepared.labels)
+    return structure_cv(image, prepared.labels, background, np.arange(1, len(prepared.placed) + 1))
+
+
+def contrasted(prepared: PreparedField, contrast: float) -> PreparedField:
+    """Return the field with its textures' contrast multiplied."""
+    return replace(prepared, signal=with_contrast(prepared.signal, prepared.distance, contrast))
