@@ -55,7 +55,7 @@ def calibrated(
     )
     untouched = {
         "noise_share", "grain", "texture_contrast", "outline_roughness", "solidity_shift", "edge_factor", "rim",
-        "background_noise", "background_texture", "photon_gain",
+        "grain_spread", "background_noise", "background_texture", "photon_gain",
     }  # fmt: skip
     assert config.model_dump(exclude=untouched) == small.model_dump(exclude=untouched)
     return config, stages

@@ -56,12 +56,14 @@ class BundleConfig(BaseModel):
     """Share of the camera's noise that textures do not already hold, and that is added inside cells."""
     grain: list[list[float]] = Field(default_factory=list)
     """Autocovariance over (y, x) of the relative fine structure that textures lack, lag 0 in the middle."""
+    grain_spread: float = Field(0.0, ge=0, le=1)
+    """Standard deviation of the logarithm of the grain's strength over the cells."""
     background_noise: float = Field(1.0, gt=0)
     """Factor on the standard deviation of the noise in the background."""
     photon_gain: float = Field(1.0, ge=0)
     """Factor on the gain of the camera, by which its noise grows with the light."""
     background_texture: float = Field(1.0, ge=0)
-    """Factor on the standard deviation of the background's texture."""
+    """Factor on the texture of the background; above 1 on what is coarser than three pixels of it."""
     texture_contrast: float = Field(1.0, gt=0)
     """Factor on the textures' deviations from their mean that makes their contrast that of the real cells."""
     outline_roughness: float = Field(0.0, ge=-3, le=3)

@@ -223,11 +223,14 @@ class CleanField:
         Noise-free background.
     extent : ndarray of float32
         Where textures hold noise of their own, in [0, 1].
+    grain : ndarray of float32
+        How strong the grain is that they lack: about 1 inside cells, 0 outside.
     """
 
     light: FloatArray
     background: FloatArray
     extent: FloatArray
+    grain: FloatArray
 
 
 def compose_field(bundle: Bundle, params: dict[str, Any], prepared: PreparedField) -> tuple[Array, FloatArray]:
@@ -247,12 +250,11 @@ def compose_field(bundle: Bundle, params: dict[str, Any], prepared: PreparedFiel
 def clean_field(bundle: Bundle, params: dict[str, Any], prepared: PreparedField) -> CleanField:
     """Add up the light of the cells, and render the background that it throws haze on."""
     config, drawn = bundle.config, params["background"]
-    drawn = {**drawn, "texture": drawn["texture"] * config.background_texture}
     brightness = np.exp(_descriptors(params)[:, len(SHAPE_NAMES)].astype(np.float64))
     if config.modality == "phase":
         brightness[:] = 1.0
     level = float(drawn["gain"]) * params["options"]["brightness_scale"] * brightness
-    light, extent = assemble_signal(
+    light, extent, strength = assemble_signal(
         prepared.placed,
         prepared.cells,
         prepared.signal * fade(prepared.distance, config.rim),
@@ -261,14 +263,24 @@ def clean_field(bundle: Bundle, params: dict[str, Any], prepared: PreparedField)
         prepared.labels.shape,
         owner=prepared.labels if config.modality == "phase" else None,
         edge=partial(_edge_factor, factors=config.edge_factor) if config.edge_factor else None,
+        strength=_grain_strengths(params, config.grain_spread),
     )
-    return CleanField(light, render_background(drawn, bundle.imaging, prepared.labels.shape, light), extent)
+    background = render_background(
+        drawn, bundle.imaging, prepared.labels.shape, light, texture_factor=config.background_texture
+    )
+    return CleanField(light, background, extent, extent * strength)
+
+
+def _grain_strengths(params: dict[str, Any], spread: float) -> list[float]:
+    """Return how grainy every cell is: log-normal, with a mean square of 1."""
+    scores = numpy_generator(params["cell_seed"], "grain").standard_normal(int(params["placement"]["count"]))
+    return [float(value) for value in np.exp(spread * scores - spread**2)]
 
 
 def expose(bundle: Bundle, params: dict[str, Any], clean: CleanField) -> Array:
     """Take the picture: grain, noise and the grey levels of the camera."""
     config = bundle.config
-    light = add_grain(clean.light, clean.extent, config.grain, int(params["noise_seed"]))
+    light = add_grain(clean.light, clean.grain, config.grain, int(params["noise_seed"]))
     noisy = add_noise(
         clean.background + light,
         clean.background,

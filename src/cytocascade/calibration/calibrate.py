@@ -55,7 +55,7 @@ def calibrate(
     -------
     BundleConfig
         With ``outline_roughness``, ``solidity_shift``, ``rim``, ``edge_factor``, ``background_noise``, ``photon_gain``,
-        ``background_texture``, ``texture_contrast``, ``noise_share`` and ``grain`` set.
+        ``background_texture``, ``texture_contrast``, ``noise_share``, ``grain`` and ``grain_spread`` set.
     """
     real = _measure_real(images)
     bundle = variant(

@@ -11,9 +11,12 @@ from cytocascade.bundle import Bundle, BundleConfig
 from cytocascade.calibration.fields import Field, clean_fields, other_backgrounds, side_by_side, variant
 from cytocascade.generation import CleanField, expose
 from cytocascade.images.background import estimate_background
-from cytocascade.images.grain import FineStructure, measure_fine_structure, missing_grain, refined_grain
+from cytocascade.images.grain import FineStructure, measure_fine_structure, missing_grain, missing_spread, refined_grain
 from cytocascade.images.noise import background_spread
 from cytocascade.types import Array
+
+TEXTURE_FACTORS = (0.0, 1.0, 2.0, 4.0)
+"""Factors on the texture of the background between which the best is interpolated."""
 
 GRAIN_PASSES = 3
 """How often the grain is measured again and corrected."""
@@ -25,15 +28,17 @@ def background_factors(bundle: Bundle, real: Array, fields: Sequence[Field]) -> 
     Every synthetic field is compared with the image whose background it was drawn from.
     """
     fields = other_backgrounds(bundle, fields)
-    plain, textured = (clean_fields(variant(bundle, background_texture=k), fields) for k in (0.0, 1.0))
     wanted = _of_the_same_background(bundle, real, fields)
+    power = []
+    for k in TEXTURE_FACTORS:
+        clean = clean_fields(variant(bundle, background_texture=k), fields)
+        power.append(_ratio(_spread(bundle, fields, clean)[:, 2] ** 2, wanted[:, 2] ** 2))
+    texture = float(np.interp(1.0, np.maximum.accumulate(power), TEXTURE_FACTORS)) if np.ptp(power) > 1e-3 else 1.0
+    clean = clean_fields(variant(bundle, background_texture=texture), fields)
     factor = 1.0
     for _ in range(2):
-        far = _spread(variant(bundle, background_noise=factor), fields, textured)[:, 0]
+        far = _spread(variant(bundle, background_noise=factor), fields, clean)[:, 0]
         factor = float(np.clip(factor * _ratio(wanted[:, 0], far), 0.5, 2.0))
-    bundle = variant(bundle, background_noise=factor)
-    without, with_ = (_spread(bundle, fields, clean)[:, 2] ** 2 for clean in (plain, textured))
-    texture = float(np.sqrt(np.clip(_ratio(wanted[:, 2] ** 2 - without, with_ - without), 0.0, 9.0)))
     return {"background_noise": factor, "background_texture": texture}
 
 
@@ -49,12 +54,12 @@ def photon_gain(bundle: Bundle, real: Array, fields: Sequence[Field]) -> float:
     far = _spread(bundle, fields, clean)[:, 0]
     # Relative to the noise far from cells, which differs a little from the real one in every field.
     rise = (wanted[:, 1] / wanted[:, 0]) ** 2 - (base / far) ** 2
-    return float(np.clip(_ratio(rise, (found / far) ** 2 - (base / far) ** 2), 0.0, 1.0))
+    return float(np.clip(_ratio(rise, (found / far) ** 2 - (base / far) ** 2), 0.3, 1.0))
 
 
 def fine_structure(bundle: Bundle, real: FineStructure, fields: Sequence[Field]) -> dict[str, Any]:
     """Return the share of the camera's noise and the grain that cells lack."""
-    clean = clean_fields(bundle, fields)
+    clean = clean_fields(variant(bundle, grain_spread=0.0), fields)
 
     def measured(**changes: Any) -> FineStructure:
         changed = variant(bundle, **changes)
@@ -69,7 +74,10 @@ def fine_structure(bundle: Bundle, real: FineStructure, fields: Sequence[Field])
     share, grain = missing_grain(real, measured(noise_share=0.0, grain=[]), measured(noise_share=1.0, grain=[]))
     for _ in range(GRAIN_PASSES):
         grain = refined_grain(grain, real, measured(noise_share=share, grain=grain))
-    return {"noise_share": share, "grain": grain if grain.any() else np.zeros((0, 0))}
+    if not grain.any():
+        return {"noise_share": share, "grain": np.zeros((0, 0)), "grain_spread": 0.0}
+    spread = missing_spread(real, measured(noise_share=share, grain=[]), measured(noise_share=share, grain=grain))
+    return {"noise_share": share, "grain": grain, "grain_spread": spread}
 
 
 def grain_strength(config: BundleConfig) -> float:

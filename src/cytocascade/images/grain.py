@@ -20,6 +20,8 @@ GRAIN_SCALE = 2.0
 _GROUPS = 3
 _MIN_CELLS = 8
 _MIN_PIXELS = 60
+_LEAST_SHARE = 0.1
+_MOST_SPREAD = 0.6
 _FFT = 32
 _SHARES = np.linspace(0.0, 2.0, 41)
 _WIENER = 0.05
@@ -144,6 +146,40 @@ def refined_grain(grain: Array, real: FineStructure, synthetic: FineStructure) -
     power = _tapered_power(wanted)
     rest = np.average(power - _tapered_power(found), axis=0, weights=_relative(power))
     return _covariance(_power(grain) + rest * _transmission())
+
+
+def missing_spread(real: FineStructure, without: FineStructure, with_: FineStructure) -> float:
+    """Return by how much the strength of the grain has to vary over the cells, as a standard deviation of its log.
+
+    Parameters
+    ----------
+    real : FineStructure
+        Real cells.
+    without, with_ : FineStructure
+        Synthetic cells without grain, and the same with grain of one strength.
+    """
+    if min(len(real.level), len(with_.level)) < _MIN_CELLS or len(without.level) != len(with_.level):
+        return 0.0
+    lacking = _graininess(real)[1] - _graininess(with_)[1]
+    share = 1 - np.exp(_graininess(without)[0] - _graininess(with_)[0])
+    if share < _LEAST_SHARE or lacking <= 0:
+        return 0.0
+    # Variance of the log of (1 - share) + share * strength**2, to first order.
+    return float(min(np.sqrt(lacking) / (2 * share), _MOST_SPREAD))
+
+
+def _graininess(cells: FineStructure) -> tuple[float, float]:
+    """Return the median of the log power of the differences of neighbours, and its variance at a given brightness."""
+    c = GRAIN_REACH
+    power = cells.covariance[:, c, c] - 0.5 * (cells.covariance[:, c, c + 1] + cells.covariance[:, c + 1, c])
+    known = power > 0
+    if known.sum() < _MIN_CELLS:
+        return 0.0, 0.0
+    logarithm, level = np.log(power[known]), np.log(cells.level[known])
+    residual = logarithm - np.polyval(np.polyfit(level, logarithm, 2), level)
+    # Robust: a few odd cells must not make all cells vary.
+    deviation = 1.4826 * float(np.median(np.abs(residual - np.median(residual))))
+    return float(np.median(logarithm)), deviation**2
 
 
 def _by_brightness(real: FineStructure, *synthetic: FineStructure) -> list[Array]:

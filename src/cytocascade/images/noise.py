@@ -66,7 +66,7 @@ def background_spread(image: Array, labels: Array, background: FloatArray) -> tu
     -------
     far, near, texture : float
         Structure below 0.7 pixels farther than eight pixels from the cells, the same from three to eight pixels
-        from them, and structure from 1.4 to 24 pixels far from them. NaN where there are too few pixels.
+        from them, and structure from 4 to 24 pixels far from them. NaN where there are too few pixels.
     """
     if not (labels > 0).any():
         distance = np.full(labels.shape, np.inf)
@@ -75,12 +75,13 @@ def background_spread(image: Array, labels: Array, background: FloatArray) -> tu
     free = distance > 3
     above = np.where(free, np.asarray(image, dtype=np.float32) - background, np.float32(0))
     weight = free.astype(np.float32)
-    fine, middle = (
-        ndi.gaussian_filter(above, sigma) / np.maximum(ndi.gaussian_filter(weight, sigma), 1e-3) for sigma in (0.7, 1.4)
+    fine, middle, coarse = (
+        ndi.gaussian_filter(above, sigma) / np.maximum(ndi.gaussian_filter(weight, sigma), 1e-3)
+        for sigma in (0.7, 1.4, 4.0)
     )
     noise = above - fine
     far, near = (_without_debris(middle, where) for where in (distance > 8, free & (distance <= 8)))
-    return _deviation(noise[far]), _deviation(noise[near]), _deviation(middle[distance > 8])
+    return _deviation(noise[far]), _deviation(noise[near]), _deviation(coarse[distance > 8])
 
 
 def _without_debris(smooth: FloatArray, where: BoolArray) -> BoolArray:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from scipy import ndimage as ndi
 
 from cytocascade.imaging.illumination import render_haze, render_illumination
 from cytocascade.imaging.statistics import ImagingStatistics
@@ -15,6 +16,7 @@ from cytocascade.types import Array, FloatArray
 
 _SMOOTHING = 0.35
 _SURFACE_SMOOTHING = 0.7
+_COARSE = 3.0
 
 
 def draw_background(statistics: ImagingStatistics, seed: int, *keys: str | int) -> dict[str, Any]:
@@ -96,6 +98,8 @@ def render_background(
     statistics: ImagingStatistics,
     shape: Sequence[int],
     cell_signal: FloatArray | None = None,
+    *,
+    texture_factor: float = 1.0,
 ) -> FloatArray:
     """Render the background of an image, without camera noise.
 
@@ -108,6 +112,9 @@ def render_background(
         Shape of the image; the illumination spans the frame, texture and haze keep their size in pixels.
     cell_signal : ndarray of float32, `shape`, optional
         Clean light of the cells above the background; it adds haze. Without cells there is none.
+    texture_factor : float
+        Factor on the texture. Above 1 it concerns structure coarser than about three pixels only: finer structure
+        cannot be told from noise.
 
     Returns
     -------
@@ -117,12 +124,16 @@ def render_background(
     image = render_illumination(params["illumination"], shape) + np.float32(params["level"])
     if cell_signal is not None:
         image += render_haze(cell_signal, params["haze_widths"], params["haze_strengths"])
-    if params["texture"] > 0 and statistics.texture_autocorrelation:
+    strength = params["texture"] * min(texture_factor, 1.0)
+    if strength > 0 and statistics.texture_autocorrelation:
         quantiles = statistics.texture_quantiles
         target = np.asarray(statistics.texture_autocorrelation)
         generator = numpy_generator(int(params["field_seed"]), "texture")
         field = sample_texture(generator, compensated_correlation(target, quantiles).tolist(), shape)
-        image += np.float32(params["texture"]) * map_scores(field, quantiles)
+        texture = map_scores(field, quantiles)
+        if texture_factor > 1:
+            texture += np.float32(texture_factor - 1) * ndi.gaussian_filter(texture, _COARSE)
+        image += np.float32(strength) * texture
     if statistics.output.low is not None:
         np.maximum(image, np.float32(statistics.output.low), out=image)
     return np.asarray(image, dtype=np.float32)

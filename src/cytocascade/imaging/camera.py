@@ -99,7 +99,7 @@ def add_grain(light: FloatArray, extent: FloatArray, covariance: Sequence[Sequen
     light : ndarray of float32
         Light of the cells.
     extent : ndarray of float32, same shape
-        Strength of the grain at each pixel, in [0, 1].
+        Factor on the grain at each pixel; 0 for none.
     covariance : sequence of sequences of float
         Autocovariance over (y, x) of the relative grain, lag 0 in the middle; empty for none.
     seed : int

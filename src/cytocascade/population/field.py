@@ -150,7 +150,8 @@ def assemble_signal(
     *,
     owner: Array | None = None,
     edge: Callable[[FloatArray], FloatArray] | None = None,
-) -> tuple[FloatArray, FloatArray]:
+    strength: Sequence[float] | None = None,
+) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Add up the light of all placed cells.
 
     Parameters
@@ -173,6 +174,8 @@ def assemble_signal(
     edge : callable, optional
         Gives the factor on the light for each signed distance to the outline in field pixels. The mean
         inside the mask is restored afterwards.
+    strength : sequence of float, optional
+        How grainy each cell is; by default 1.
 
     Returns
     -------
@@ -180,9 +183,10 @@ def assemble_signal(
         Sum of the cells' light.
     grain : ndarray of float32
         Largest grain of any cell at each pixel, in [0, 1].
+    strength : ndarray of float32
+        Strength of the cell that this grain is from; 0 where there is none.
     """
-    total = np.zeros(shape, dtype=np.float32)
-    furthest = np.zeros(shape, dtype=np.float32)
+    total, furthest, strengths = (np.zeros(shape, dtype=np.float32) for _ in range(3))
     for number, place in enumerate(placed, start=1):
         cell = cells[place.index]
         corner = tuple(start - offset for start, offset in zip(place.corner, cell.offset))
@@ -199,8 +203,9 @@ def assemble_signal(
         if owner is not None:
             light[(owner[window] != number) & (owner[window] != 0)] = 0.0
         total[window] += light
+        strengths[window][extent > furthest[window]] = 1.0 if strength is None else strength[place.index]
         np.maximum(furthest[window], extent, out=furthest[window])
-    return total, furthest
+    return total, furthest, strengths
 
 
 def _sharpened(light: FloatArray, cell: FieldCell, edge: Callable[[FloatArray], FloatArray]) -> FloatArray:
