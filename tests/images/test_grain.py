@@ -9,6 +9,7 @@ from cytocascade.images.grain import (
     FineStructure,
     measure_fine_structure,
     missing_grain,
+    missing_spread,
     refined_grain,
 )
 
@@ -27,13 +28,16 @@ def field_of_discs(levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 LEVELS = np.repeat([50.0, 100.0, 200.0], 10)
 
 
-def noisy(variance: float, gain: float, grain: float, seed: int, *, width: float = 0.0) -> FineStructure:
+def noisy(
+    variance: float, gain: float, grain: float, seed: int, *, width: float = 0.0, spread: float = 0.0
+) -> FineStructure:
     """Return cells with camera noise and grain; both are white unless the grain has a width."""
     labels, light = field_of_discs(LEVELS)
     rng = np.random.default_rng(seed)
     field = rng.standard_normal(light.shape)
     if width:
         field = ndi.gaussian_filter(field, width) * 2 * width * np.sqrt(np.pi)
+    field *= np.concatenate([[0.0], np.exp(spread * rng.standard_normal(len(LEVELS)) - spread**2)])[labels]
     image = light * (1 + grain * field) + np.sqrt(variance + gain * light) * rng.standard_normal(light.shape)
     return measure_fine_structure(image, labels, np.zeros(light.shape, np.float32))
 
@@ -76,3 +80,14 @@ def test_refining_leaves_what_fits_and_raises_what_is_short() -> None:
     assert same[MIDDLE] == pytest.approx(grain[MIDDLE], rel=0.15)
     more = refined_grain(grain, noisy(0.1, 0.0, 0.14, 8), noisy(0.1, 0.0, 0.1, 11))
     assert more[MIDDLE] > 1.5 * grain[MIDDLE]
+
+
+def test_spread_of_the_grain_is_found() -> None:
+    without, with_ = noisy(1.0, 0.0, 0.0, 12), noisy(1.0, 0.0, 0.1, 13)
+    assert missing_spread(noisy(1.0, 0.0, 0.1, 14), without, with_) < 0.15
+    assert missing_spread(noisy(1.0, 0.0, 0.1, 15, spread=0.4), without, with_) == pytest.approx(0.4, abs=0.2)
+
+
+def test_what_has_no_grain_has_no_spread() -> None:
+    plain = noisy(1.0, 0.0, 0.0, 16)
+    assert missing_spread(noisy(1.0, 0.0, 0.1, 17, spread=0.4), plain, plain) == 0.0

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy import ndimage as ndi
 from tests.imaging._fields import field
 
 from cytocascade.imaging.background import draw_background, render_background
@@ -61,3 +62,17 @@ def test_haze_follows_the_cells(statistics: ImagingStatistics) -> None:
 def test_background_never_falls_below_the_pixel_range(statistics: ImagingStatistics) -> None:
     params = draw_background(statistics, 1, 0) | {"level": -50.0}
     assert render_background(params, statistics, (50, 50)).min() >= 0
+
+
+def test_texture_factor_scales_all_below_one_and_only_what_is_coarse_above(statistics: ImagingStatistics) -> None:
+    params = draw_background(statistics, 5, "sample", 3)
+    none, half, plain, double = (
+        render_background(params, statistics, (200, 200), texture_factor=k).astype(np.float64) for k in (0, 0.5, 1, 2)
+    )
+    assert half - none == pytest.approx((plain - none) / 2, abs=1e-3)
+    wide, fine = (
+        [float((image - ndi.gaussian_filter(image, sigma)).std()) for image in (plain - none, double - none)]
+        for sigma in (40, 0.7)
+    )
+    assert wide[1] > 1.5 * wide[0]
+    assert fine[1] < 1.5 * fine[0]

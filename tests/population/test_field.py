@@ -63,7 +63,8 @@ def assemble(
     cells = [cell() for _ in level]
     labels, _ = paint_labels(placed, [c.mask for c in cells], (80, 120))
     reach = np.repeat(np.clip(distance() / 4 + 1, 0, 1)[None], len(level), axis=0)
-    return assemble_signal(placed, cells, light, reach, level, (80, 120), owner=labels if owner else None)
+    total, extent, _ = assemble_signal(placed, cells, light, reach, level, (80, 120), owner=labels if owner else None)
+    return total, extent
 
 
 def rimmed(count: int = 1) -> FloatArray:
@@ -93,6 +94,17 @@ def test_light_of_neighbours_adds_up() -> None:
     assert ((first > 1) & (second > 1)).any()
     assert np.allclose(both, first + second, atol=1e-4)
     assert reach.max() <= 1
+
+
+def test_every_cell_is_as_grainy_as_it_is() -> None:
+    placed = [place(0, (20, 20)), place(1, (20, 80))]
+    reach = np.repeat(np.clip(distance() / 4 + 1, 0, 1)[None], 2, axis=0)
+    cells, light = [cell(), cell()], rimmed(2)
+    _, extent, strength = assemble_signal(placed, cells, light, reach, [1.0, 1.0], (80, 120), strength=[0.5, 2.0])
+    labels, _ = paint_labels(placed, [c.mask for c in cells], (80, 120))
+    assert (strength[labels == 1] == 0.5).all()
+    assert (strength[labels == 2] == 2.0).all()
+    assert (strength[extent == 0] == 0).all()
 
 
 def test_cells_replace_each_other_in_phase_contrast() -> None:
