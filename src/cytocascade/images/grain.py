@@ -199,7 +199,7 @@ def _by_brightness(real: FineStructure, *synthetic: FineStructure) -> list[Array
 def _power(covariance: Array) -> Array:
     """Return the power spectrum of an autocovariance; negative where the estimate is uncertain."""
     whole = np.zeros((*covariance.shape[:-2], _FFT, _FFT))
-    whole[(..., *np.ix_(_LAGS, _LAGS))] = covariance
+    whole[..., _LAGS[:, None], _LAGS] = covariance
     return np.asarray(fft.fft2(whole).real)
 
 
