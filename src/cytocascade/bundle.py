@@ -77,6 +77,11 @@ class BundleConfig(BaseModel):
     training: dict[str, Any] = Field(default_factory=dict)
     """What it was trained on and how: image names, cells, steps, seed, base."""
 
+    @property
+    def scale(self) -> tuple[float, ...]:
+        """Pixels of the images per canonical pixel, along each axis."""
+        return tuple(self.crop_spacing / spacing for spacing in self.spacing)
+
 
 @dataclass(frozen=True)
 class Bundle:

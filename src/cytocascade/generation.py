@@ -304,11 +304,10 @@ def _descriptors(params: dict[str, Any]) -> FloatArray:
 
 def _on_grid(bundle: Bundle, distance: FloatArray, shapes: FloatArray, seeds: Sequence[int]) -> list[FieldCell]:
     config = bundle.config
-    scale = tuple(config.crop_spacing / spacing for spacing in config.spacing)
     cells = []
     for outline, shape, seed in zip(distance, shapes, seeds):
         solidity = wished_solidity(shape) + config.solidity_shift
-        cell = nearest_outline(outline, scale, solidity, roughness=config.outline_roughness, seed=seed)
+        cell = nearest_outline(outline, config.scale, solidity, roughness=config.outline_roughness, seed=seed)
         if cell is None:
             raise CytoCascadeError(
                 "a mask has no pixel in the field", hint="The spacing is too coarse for these cells."

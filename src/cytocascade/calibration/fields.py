@@ -16,9 +16,12 @@ from cytocascade.generation import (
     PreparedField,
     clean_field,
     draw_sample,
+    expose,
     prepare_field,
 )
+from cytocascade.images.background import estimate_background
 from cytocascade.imaging.background import draw_background
+from cytocascade.types import Array, FloatArray
 
 Field = tuple[dict[str, Any], PreparedField]
 """Drawn params, and the cells made and placed for them."""
@@ -63,6 +66,12 @@ def other_backgrounds(bundle: Bundle, fields: Sequence[Field]) -> list[Field]:
 def clean_fields(bundle: Bundle, fields: Sequence[Field]) -> list[CleanField]:
     """Return light and background of the fields, before the camera."""
     return side_by_side(lambda field: clean_field(bundle, *field), fields)
+
+
+def picture(bundle: Bundle, field: Field, clean: CleanField) -> tuple[Array, Array, FloatArray]:
+    """Return image, labels and background of a field; the background is estimated, as that of real images is."""
+    image, labels = expose(bundle, field[0], clean), field[1].labels
+    return image, labels, estimate_background(image, labels)
 
 
 def side_by_side(function: Callable[..., Result], *items: Sequence[Any]) -> list[Result]:

@@ -9,9 +9,8 @@ from functools import partial
 import numpy as np
 
 from cytocascade.bundle import Bundle
-from cytocascade.calibration.fields import Field, side_by_side, variant
-from cytocascade.generation import PreparedField, compose_field
-from cytocascade.images.background import estimate_background
+from cytocascade.calibration.fields import Field, picture, side_by_side, variant
+from cytocascade.generation import PreparedField, clean_field
 from cytocascade.images.edges import EDGE_CENTRES, edge_profile, typical_profile
 from cytocascade.images.noise import structure_cv
 from cytocascade.imaging.statistics import typical_noise
@@ -46,9 +45,7 @@ def edge_factors(bundle: Bundle, real: Array, fields: Sequence[Field]) -> list[f
 
 
 def _profiles(bundle: Bundle, noise: float, field: Field) -> Array:
-    image, _ = compose_field(bundle, *field)
-    labels = field[1].labels
-    return edge_profile(image, labels, estimate_background(image, labels), noise)
+    return edge_profile(*picture(bundle, field, clean_field(bundle, *field)), noise)
 
 
 def texture_contrast(bundle: Bundle, wanted: float, fields: Sequence[Field]) -> float:
@@ -61,10 +58,9 @@ def texture_contrast(bundle: Bundle, wanted: float, fields: Sequence[Field]) -> 
 
 
 def _structure_cv(bundle: Bundle, contrast: float, field: Field) -> Array:
-    params, prepared = field
-    image, _ = compose_field(bundle, params, contrasted(prepared, contrast))
-    background = estimate_background(image, prepared.labels)
-    return structure_cv(image, prepared.labels, background, np.arange(1, len(prepared.placed) + 1))
+    params, prepared = field[0], contrasted(field[1], contrast)
+    shown = picture(bundle, (params, prepared), clean_field(bundle, params, prepared))
+    return structure_cv(*shown, np.arange(1, len(prepared.placed) + 1))
 
 
 def contrasted(prepared: PreparedField, contrast: float) -> PreparedField:

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from cytocascade.bundle import Bundle, BundleConfig
-from cytocascade.calibration.fields import Field, clean_fields, other_backgrounds, side_by_side, variant
-from cytocascade.generation import CleanField, expose
-from cytocascade.images.background import estimate_background
+from cytocascade.calibration.fields import Field, clean_fields, other_backgrounds, picture, side_by_side, variant
+from cytocascade.generation import CleanField
 from cytocascade.images.grain import FineStructure, measure_fine_structure, missing_grain, missing_spread, refined_grain
 from cytocascade.images.noise import background_spread
 from cytocascade.types import Array
@@ -50,8 +49,8 @@ def photon_gain(bundle: Bundle, real: Array, fields: Sequence[Field]) -> float:
     fields = other_backgrounds(bundle, fields)
     clean = clean_fields(bundle, fields)
     wanted = _of_the_same_background(bundle, real, fields)
-    base, found = (_spread(variant(bundle, photon_gain=k), fields, clean)[:, 1] for k in (0.0, 1.0))
-    far = _spread(bundle, fields, clean)[:, 0]
+    base = _spread(variant(bundle, photon_gain=0.0), fields, clean)[:, 1]
+    far, found, _ = _spread(variant(bundle, photon_gain=1.0), fields, clean).T
     # Relative to the noise far from cells, which differs a little from the real one in every field.
     rise = (wanted[:, 1] / wanted[:, 0]) ** 2 - (base / far) ** 2
     return float(np.clip(_ratio(rise, (found / far) ** 2 - (base / far) ** 2), 0.3, 1.0))
@@ -65,9 +64,7 @@ def fine_structure(bundle: Bundle, real: FineStructure, fields: Sequence[Field])
         changed = variant(bundle, **changes)
 
         def of_field(field: Field, light: CleanField) -> FineStructure:
-            image = expose(changed, field[0], light)
-            labels = field[1].labels
-            return measure_fine_structure(image, labels, estimate_background(image, labels))
+            return measure_fine_structure(*picture(changed, field, light))
 
         return FineStructure.joined(side_by_side(of_field, fields, clean))
 
@@ -88,9 +85,7 @@ def grain_strength(config: BundleConfig) -> float:
 
 def _spread(bundle: Bundle, fields: Sequence[Field], clean: Sequence[CleanField]) -> Array:
     def measured(field: Field, light: CleanField) -> tuple[float, float, float]:
-        image = expose(bundle, field[0], light)
-        labels = field[1].labels
-        return background_spread(image, labels, estimate_background(image, labels))
+        return background_spread(*picture(bundle, field, light))
 
     return np.asarray(side_by_side(measured, fields, clean))
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from skimage.measure import regionprops
 
 from cytocascade.bundle import Bundle
 from cytocascade.calibration import fields
 from cytocascade.images.descriptors import SHAPE_NAMES, wished_solidity
 from cytocascade.masks.maskddpm import sample_masks
-from cytocascade.population.field import to_field_grid
+from cytocascade.population.field import mask_solidity, to_field_grid
 from cytocascade.seeding import derive_seed, numpy_generator
 
 ROUGHNESS = (-2.0, -1.0, -0.5, 0.0, 0.15, 0.3, 0.45, 0.6, 0.8)
@@ -27,11 +26,11 @@ def outline_roughness(
     shape = bundle.cells.draw(fields.WANTED_CELLS, generator)[:, : len(SHAPE_NAMES)]
     seeds = [derive_seed(seed, "calibration", number) for number in range(len(shape))]
     masks = sample_masks(bundle.masks, seeds, shape, style=bundle.config.style, workers=2)
-    scale = tuple(bundle.config.crop_spacing / spacing for spacing in bundle.config.spacing)
+    scale = bundle.config.scale
     median = []
     for roughness in ROUGHNESS:
         cells = [to_field_grid(d, scale, roughness=roughness, seed=s) for d, s in zip(masks.distance, seeds)]
-        found = [regionprops(c.mask.astype(np.uint8))[0].solidity for c in cells if c is not None]
+        found = [mask_solidity(c.mask) for c in cells if c is not None]
         median.append(float(np.median(found)))
     # Solidity falls with roughness; np.interp wants it rising.
     falling = np.minimum.accumulate(median)

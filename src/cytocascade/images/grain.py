@@ -9,6 +9,7 @@ import numpy as np
 from scipy import fft
 from scipy import ndimage as ndi
 
+from cytocascade.images.noise import inside
 from cytocascade.types import Array, FloatArray
 
 GRAIN_REACH = 6
@@ -88,9 +89,7 @@ def measure_fine_structure(image: Array, labels: Array, background: FloatArray) 
 
 def _deep_inside(labels: Array) -> Array:
     """Return the labels four pixels from all outlines, or two where a cell is too thin for that."""
-    deep, shallow = (
-        np.where(ndi.minimum_filter(labels, side) == ndi.maximum_filter(labels, side), labels, 0) for side in (9, 5)
-    )
+    deep, shallow = (inside(labels, depth) for depth in (4, 2))
     enough = np.bincount(deep.ravel(), minlength=int(labels.max()) + 1) >= _MIN_PIXELS
     return np.where(enough[labels], deep, shallow)
 
@@ -192,8 +191,7 @@ def _by_brightness(real: FineStructure, *synthetic: FineStructure) -> list[Array
     usable = [group for group in groups if min(len(part) for part in group) >= _MIN_CELLS]
     if not usable and min(len(part.level) for part in sets):
         usable = [[part.covariance for part in sets]]
-    medians = [np.asarray([np.median(group[k], axis=0) for group in usable]) for k in range(len(sets))]
-    return medians
+    return [np.asarray([np.median(group[k], axis=0) for group in usable]) for k in range(len(sets))]
 
 
 def _power(covariance: Array) -> Array:

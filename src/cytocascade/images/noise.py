@@ -105,8 +105,15 @@ def _deviation(values: Array) -> float:
     return float(np.clip(centred, -limit, limit).std())
 
 
+def inside(labels: Array, depth: int) -> Array:
+    """Return the labels where the square that reaches `depth` pixels around holds no other, 0 elsewhere."""
+    side = 2 * depth + 1
+    alone = ndi.minimum_filter(labels, side) == ndi.maximum_filter(labels, side)
+    return np.asarray(np.where(alone, labels, 0))
+
+
 def _mean_inside(values: Array, labels: Array, wanted: Array) -> Array:
-    inner = np.where(ndi.minimum_filter(labels, 5) == ndi.maximum_filter(labels, 5), labels, 0)
+    inner = inside(labels, 2)
     present = np.isin(wanted, np.unique(inner))
     mean = np.full(len(wanted), np.nan)
     if present.any():

@@ -119,12 +119,12 @@ def nearest_outline(
     best = to_field_grid(distance, scale, roughness=roughness, seed=seed)
     if best is None or best.mask.sum() < _SPECK:
         return best
-    error = _solidity(best.mask) - solidity
+    error = mask_solidity(best.mask) - solidity
     for other in _alternatives(roughness, rougher=error > 0):
         tried = to_field_grid(distance, scale, roughness=other, seed=seed)
-        if tried is None or abs(_solidity(tried.mask) - solidity) >= abs(error):
+        if tried is None or abs(tried_error := mask_solidity(tried.mask) - solidity) >= abs(error):
             break
-        best, error = tried, _solidity(tried.mask) - solidity
+        best, error = tried, tried_error
     return best
 
 
@@ -136,7 +136,8 @@ def _alternatives(roughness: float, *, rougher: bool) -> Array:
     return roughness + np.arange(1, round(reach / ROUGHNESS_STEP) + 1) * ROUGHNESS_STEP
 
 
-def _solidity(mask: BoolArray) -> float:
+def mask_solidity(mask: BoolArray) -> float:
+    """Return the area of a mask in its tight box over that of its convex hull."""
     return float(regionprops(mask.astype(np.uint8))[0].solidity)
 
 
