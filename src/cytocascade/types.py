@@ -79,6 +79,66 @@ class GeneratedSample:
     spacing_known: bool = False
 
 
+@dataclass(frozen=True)
+class AnnotatedStack:
+    """A stack of which all or a few slices are annotated.
+
+    Attributes
+    ----------
+    image : ndarray, (Z, Y, X)
+        Intensities in the dtype of the file (uint8, uint16 or float32).
+    labels : ndarray of uint16 or uint32, (Z, Y, X)
+        Instance labels; 0 is background in annotated slices, and says nothing in the others.
+    annotated : tuple of int
+        Indices of the annotated slices, ascending.
+    spacing : tuple of float
+        Micrometres per voxel along (z, y, x).
+    name : str
+        Name of the stack, without folder and suffix.
+    spacing_known : bool
+        Whether `spacing` was read or given, not assumed.
+    sparse : bool
+        Whether cells may be visible in annotated slices that carry no label.
+    """
+
+    image: Array
+    labels: Array
+    annotated: tuple[int, ...]
+    spacing: tuple[float, float, float]
+    name: str
+    spacing_known: bool = False
+    sparse: bool = False
+
+
+@dataclass(frozen=True)
+class CellSurface:
+    """One cell as a closed surface: the zero set of a signed distance.
+
+    Attributes
+    ----------
+    distance : ndarray, (D, D, D) float32
+        Signed distance to the surface in micrometres, positive inside, at the nodes of an isotropic grid with
+        axes (Z, Y, X); negative all around.
+    step : float
+        Micrometres between neighbouring nodes.
+    centre : tuple of float
+        Where the cell's origin is, in nodes along (z, y, x): the middle of the canonical crop of its mask, at
+        the height where the cell is as tall above as below. By default the middle of the grid.
+    """
+
+    distance: FloatArray
+    step: float
+    centre: tuple[float, float, float] | None = None
+
+    @property
+    def origin(self) -> tuple[float, float, float]:
+        """Return the cell's origin in nodes along (z, y, x)."""
+        if self.centre is not None:
+            return self.centre
+        z, y, x = ((side - 1) / 2 for side in self.distance.shape)
+        return z, y, x
+
+
 def label_dtype(count: int) -> type[np.uint16] | type[np.uint32]:
     """Return uint16 if labels up to `count` fit into it, else uint32."""
     return np.uint16 if count <= np.iinfo(np.uint16).max else np.uint32

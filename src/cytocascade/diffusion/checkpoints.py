@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from diffusers.training_utils import EMAModel
+from pydantic import BaseModel
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from cytocascade.diffusion.denoiser import Denoiser, DenoiserConfig
+from cytocascade.diffusion.network import Network
 from cytocascade.errors import CytoCascadeError
 from cytocascade.storage import write_atomically
+
+
+Kind = TypeVar("Kind", bound=Network)
 
 
 def _save_file(tensors: dict[str, torch.Tensor], path: Path, metadata: dict[str, str]) -> None:
@@ -22,7 +28,7 @@ def _save_file(tensors: dict[str, torch.Tensor], path: Path, metadata: dict[str,
     path.chmod(0o644)
 
 
-def save(path: Path, model: Denoiser, optimizer: torch.optim.Optimizer, ema: EMAModel, step: int, loss: float) -> None:
+def save(path: Path, model: Network, optimizer: torch.optim.Optimizer, ema: EMAModel, step: int, loss: float) -> None:
     """Write everything that training needs to go on."""
     tensors: dict[str, torch.Tensor] = {}
     for name, parameter in model.named_parameters():
@@ -36,7 +42,7 @@ def save(path: Path, model: Denoiser, optimizer: torch.optim.Optimizer, ema: EMA
     write_atomically(path, lambda temporary: _save_file(tensors, temporary, metadata))
 
 
-def load(path: Path | None, model: Denoiser, optimizer: torch.optim.Optimizer, ema: EMAModel) -> tuple[int, float]:
+def load(path: Path | None, model: Network, optimizer: torch.optim.Optimizer, ema: EMAModel) -> tuple[int, float]:
     """Restore a state written by `save`; return (steps done, running loss), (0, 0) if there is none.
 
     Raises
@@ -56,7 +62,7 @@ def load(path: Path | None, model: Denoiser, optimizer: torch.optim.Optimizer, e
         ) from error
 
 
-def _load(path: Path, model: Denoiser, optimizer: torch.optim.Optimizer, ema: EMAModel) -> tuple[int, float]:
+def _load(path: Path, model: Network, optimizer: torch.optim.Optimizer, ema: EMAModel) -> tuple[int, float]:
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata()
         keys = set(file.keys())
@@ -75,7 +81,7 @@ def _load(path: Path, model: Denoiser, optimizer: torch.optim.Optimizer, ema: EM
     return int(metadata["step"]), float(metadata["loss"])
 
 
-def save_denoiser(path: Path, model: Denoiser, *, half: bool = True) -> None:
+def save_denoiser(path: Path, model: Network, *, half: bool = True) -> None:
     """Write a trained network, by default in half precision, with its config in the file's metadata."""
     dtype = torch.float16 if half else torch.float32
     tensors = {name: value.detach().to("cpu", dtype).contiguous() for name, value in model.state_dict().items()}
@@ -84,7 +90,21 @@ def save_denoiser(path: Path, model: Denoiser, *, half: bool = True) -> None:
 
 
 def load_denoiser(path: Path) -> Denoiser:
+    """Read a `Denoiser`; see `load_network`."""
+    return load_network(path, DenoiserConfig, Denoiser)
+
+
+def load_network(path: Path, configuration: type[BaseModel], network: Callable[[Any], Kind]) -> Kind:
     """Read a network written by `save_denoiser`, in single precision and eval mode.
+
+    Parameters
+    ----------
+    path : Path
+        File of the weights.
+    configuration : type
+        Class of its config.
+    network : callable
+        Makes the network from its config.
 
     Raises
     ------
@@ -96,8 +116,7 @@ def load_denoiser(path: Path) -> Denoiser:
     try:
         with safe_open(path, framework="pt") as file:
             metadata: dict[str, Any] = file.metadata() or {}
-        config = DenoiserConfig.model_validate(json.loads(metadata["config"]))
-        model = Denoiser(config)
+        model = network(configuration.model_validate(json.loads(metadata["config"])))
         model.load_state_dict({name: value.float() for name, value in load_file(path).items()})
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise CytoCascadeError(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Callable
+from typing import Self, cast
 
 import torch
 from diffusers import UNet2DModel
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
+
+from cytocascade.diffusion.network import Network
 
 
 class DenoiserConfig(BaseModel):
@@ -37,7 +40,7 @@ class DenoiserConfig(BaseModel):
     """Whether the lowest level attends over all its positions."""
 
 
-class Denoiser(nn.Module):
+class Denoiser(Network):
     """Predict v (Salimans & Ho 2022) of a noisy sample.
 
     A diffusers `UNet2DModel` runs at half resolution between a convolutional stem and head. The head sees
@@ -49,6 +52,8 @@ class Denoiser(nn.Module):
     config : DenoiserConfig
         Shape of the network.
     """
+
+    config: DenoiserConfig
 
     def __init__(self, config: DenoiserConfig) -> None:
         super().__init__()
@@ -99,10 +104,11 @@ class Denoiser(nn.Module):
         self,
         sample: Tensor,
         timestep: Tensor,
-        condition: Tensor | None = None,
+        image: Tensor | None = None,
         scalars: Tensor | None = None,
         style: Tensor | None = None,
         dropped: Tensor | None = None,
+        couple: Callable[[Tensor, int], Tensor] | None = None,
     ) -> Tensor:
         """Predict v.
 
@@ -112,7 +118,7 @@ class Denoiser(nn.Module):
             Noisy sample.
         timestep : Tensor, (B,) or ()
             Diffusion timestep.
-        condition : Tensor, (B, condition_channels, size, size), optional
+        image : Tensor, (B, condition_channels, size, size), optional
             Condition image.
         scalars : Tensor, (B, scalars), optional
             Condition vector.
@@ -120,13 +126,16 @@ class Denoiser(nn.Module):
             Data-set index; 0 where not given.
         dropped : Tensor of bool, (B,), optional
             Where true, vector and style are withheld (classifier-free guidance).
+        couple : callable, optional
+            Changes the features at half resolution, (B, widths[0], size / 2, size / 2), before (0) and after (1) the
+            U-Net: where samples that belong together are made to agree.
 
         Returns
         -------
         Tensor, (B, channels, size, size)
         """
         batch = sample.shape[0]
-        full = self.stem(sample if condition is None else torch.cat([sample, condition], dim=1))
+        full = self.stem(sample if image is None else torch.cat([sample, image], dim=1))
         if scalars is None:
             scalars = sample.new_zeros((batch, self.config.scalars))
         if style is None:
@@ -135,14 +144,18 @@ class Denoiser(nn.Module):
         if dropped is not None:
             present = present * (~dropped[:, None])
         embedding = self.vector(torch.cat([scalars * present, present], dim=1)) + self.style(style) * present
-        half = self.unet(self.fold(full), timestep, class_labels=embedding).sample
+        folded = self.fold(full)
+        half = self.unet(folded if couple is None else couple(folded, 0), timestep, class_labels=embedding).sample
+        if couple is not None:
+            half = couple(half, 1)
         return cast(Tensor, self.head(torch.cat([self.unfold(half), full], dim=1)))
 
-    def for_convolutions(self) -> Denoiser:
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """Shape of one sample, (channels, size, size)."""
+        return self.config.channels, self.config.size, self.config.size
+
+    def for_convolutions(self) -> Self:
         """Arrange the weights channels-last, which convolutions are fastest with, and return the network."""
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return self
-
-    def parameter_count(self) -> int:
-        """Return the number of weights."""
-        return sum(parameter.numel() for parameter in self.parameters())

@@ -11,7 +11,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from cytocascade.diffusion.denoiser import Denoiser
+from cytocascade.diffusion.network import Network
 from cytocascade.diffusion.schedule import sampling_schedule
 from cytocascade.seeding import torch_generator
 
@@ -35,42 +35,50 @@ class Condition:
         Condition vector.
     style : Tensor of int, (B,)
         Data-set index.
+    views : Tensor of int, (B, M)
+        Views to predict, where a sample is several views; all by default.
     """
 
     image: Tensor | None = None
     scalars: Tensor | None = None
     style: Tensor | None = None
+    views: Tensor | None = None
 
     def part(self, chosen: slice) -> Condition:
         """Return the condition of the samples in `chosen`."""
-        return Condition(*(None if v is None else v[chosen] for v in (self.image, self.scalars, self.style)))
+        return Condition(**{name: value[chosen] for name, value in self.given().items()})
 
     def to(self, device: torch.device) -> Condition:
         """Return the condition on `device`."""
-        return Condition(*(None if v is None else v.to(device) for v in (self.image, self.scalars, self.style)))
+        return Condition(**{name: value.to(device) for name, value in self.given().items()})
+
+    def given(self) -> dict[str, Tensor]:
+        """Return the fields that are given, under the names by which a `Network` takes them."""
+        return {name: value for name, value in vars(self).items() if value is not None}
 
 
-def starting_noise(model: Denoiser, seeds: Sequence[int]) -> Tensor:
+def starting_noise(model: Network, seeds: Sequence[int]) -> Tensor:
     """Return N(0, I) noise, (B, channels, size, size), each sample from its own seed."""
-    shape = (model.config.channels, model.config.size, model.config.size)
+    shape = model.sample_shape
     return torch.stack([torch.randn(shape, generator=torch_generator(seed, "noise")) for seed in seeds])
 
 
 @torch.inference_mode()
 def sample(
-    model: Denoiser,
+    model: Network,
     noise: Tensor,
     condition: Condition | None = None,
     *,
     steps: int,
     guidance: float = 1.0,
     workers: int = 1,
+    chunk: int = CHUNK,
 ) -> Tensor:
     """Turn noise into samples, deterministically.
 
     Parameters
     ----------
-    model : Denoiser
+    model : Network
         Trained network, in eval mode.
     noise : Tensor, (B, channels, size, size)
         N(0, I), from `starting_noise`.
@@ -82,13 +90,15 @@ def sample(
         Classifier-free guidance scale (Ho & Salimans 2022); 1 is none and costs half of any other.
     workers : int
         Threads. On the CPU every chunk is computed by one thread, so the result does not depend on it.
+    chunk : int
+        Samples that go through the network together; part of what makes results repeatable.
 
     Returns
     -------
     Tensor, (B, channels, size, size), float32, on the CPU
     """
     condition = Condition() if condition is None else condition
-    chunks = [slice(start, start + CHUNK) for start in range(0, len(noise), CHUNK)]
+    chunks = [slice(start, start + chunk) for start in range(0, len(noise), chunk)]
 
     def run(chosen: slice) -> Tensor:
         return _sample_chunk(model, noise[chosen], condition.part(chosen), steps, guidance)
@@ -96,7 +106,7 @@ def sample(
     if not chunks:
         return noise
     if next(model.parameters()).device.type != "cpu":
-        return torch.cat([run(chunk) for chunk in chunks])
+        return torch.cat([run(part) for part in chunks])
     return torch.cat(map_single_threaded(run, chunks, workers))
 
 
@@ -124,7 +134,7 @@ def single_threaded_torch():  # type: ignore[no-untyped-def]
         torch.set_num_threads(before)
 
 
-def _sample_chunk(model: Denoiser, noise: Tensor, condition: Condition, steps: int, guidance: float) -> Tensor:
+def _sample_chunk(model: Network, noise: Tensor, condition: Condition, steps: int, guidance: float) -> Tensor:
     # Inference mode is per thread, so it is entered again here.
     with torch.inference_mode():
         parameter = next(model.parameters())
@@ -134,10 +144,10 @@ def _sample_chunk(model: Denoiser, noise: Tensor, condition: Condition, steps: i
         scheduler.set_timesteps(steps, device=parameter.device)
         withheld = torch.ones(len(x), dtype=torch.bool, device=x.device)
         for timestep in scheduler.timesteps:
-            inputs = (x, timestep, condition.image, condition.scalars, condition.style)
-            velocity = model(*inputs) if guidance != 0.0 else model(*inputs, dropped=withheld)
+            given = condition.given()
+            velocity = model(x, timestep, **given) if guidance != 0.0 else model(x, timestep, **given, dropped=withheld)
             if guidance not in (0.0, 1.0):
-                free = model(*inputs, dropped=withheld)
+                free = model(x, timestep, **given, dropped=withheld)
                 velocity = free + guidance * (velocity - free)
             x = scheduler.step(velocity, timestep, x).prev_sample
         return x.float().cpu()

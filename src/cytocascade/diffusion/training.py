@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from accelerate import Accelerator
@@ -15,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from cytocascade.diffusion import checkpoints
-from cytocascade.diffusion.denoiser import Denoiser
+from cytocascade.diffusion.network import Network
 from cytocascade.diffusion.sampling import Condition
 from cytocascade.diffusion.schedule import TRAIN_STEPS, training_schedule
 from cytocascade.seeding import torch_generator
@@ -75,8 +76,11 @@ def learning_rate(step: int, config: TrainingConfig) -> float:
     return config.learning_rate * warm * (0.05 + 0.95 * cosine)
 
 
+Trained = TypeVar("Trained", bound=Network)
+
+
 def train(
-    model: Denoiser,
+    model: Trained,
     batch_at: Callable[[int], Batch],
     config: TrainingConfig,
     *,
@@ -84,7 +88,7 @@ def train(
     checkpoint: Path | None = None,
     device: str = "cpu",
     progress: Progress | None = None,
-) -> Denoiser:
+) -> Trained:
     """Train `model` and return it with the averaged weights, in eval mode.
 
     Every step draws from generators derived from `seed` and the step's number, so that a run that was
@@ -92,7 +96,7 @@ def train(
 
     Parameters
     ----------
-    model : Denoiser
+    model : Network
         Network to train, in place.
     batch_at : callable
         Gives the batch of a step, and the same one whenever it is asked again.
@@ -160,7 +164,7 @@ def _loss(
     noisy = schedule.add_noise(target, noise, timestep)
     velocity = schedule.get_velocity(target, noise, timestep)
     with accelerator.autocast():
-        predicted = model(noisy, timestep, condition.image, condition.scalars, condition.style, dropped.to(device))
+        predicted = model(noisy, timestep, **condition.given(), dropped=dropped.to(device))
     weight = batch.weight.to(device)
     error = (predicted.float() - velocity).square() * weight
     return torch.sum(error) / weight.sum().clamp(min=1.0)
