@@ -15,7 +15,7 @@ import tifffile
 from cytocascade import cli
 from cytocascade.calibration import fields
 from cytocascade.cascade import Cascade
-from cytocascade.cli import parse_duration, parse_range, parse_size, parse_spacing
+from cytocascade.arguments import parse_duration, parse_range, parse_size, parse_spacing
 from cytocascade.errors import CytoCascadeError
 from cytocascade.types import AnnotatedImage
 

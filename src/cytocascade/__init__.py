@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from cytocascade.cascade import Cascade
     from cytocascade.errors import CytoCascadeError
-    from cytocascade.images import read_dataset
+    from cytocascade.images import read_dataset, read_stacks
 
-__all__ = ["Cascade", "CytoCascadeError", "__version__", "read_dataset"]
+__all__ = ["Cascade", "CytoCascadeError", "__version__", "read_dataset", "read_stacks"]
 
 _HOMES = {
     "Cascade": "cytocascade.cascade",
     "CytoCascadeError": "cytocascade.errors",
     "read_dataset": "cytocascade.images",
+    "read_stacks": "cytocascade.images",
 }
 
 

@@ -12,14 +12,16 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cytocascade import __version__
-from cytocascade.diffusion.checkpoints import load_denoiser, save_denoiser
+from cytocascade.diffusion.checkpoints import load_denoiser, load_network, save_denoiser
 from cytocascade.diffusion.denoiser import Denoiser
 from cytocascade.errors import CytoCascadeError
 from cytocascade.images.cells import Modality
 from cytocascade.imaging.statistics import ImagingStatistics
 from cytocascade.population.cells import CellStatistics
 from cytocascade.population.statistics import PopulationStatistics
+from cytocascade.shapes.multiview import MultiViewConfig, MultiViewDenoiser
 from cytocascade.storage import directory_written_whole, hash_files
+from cytocascade.volumes.statistics import VolumeStatistics
 
 FORMAT: Literal[1] = 1
 """Version of the bundle's layout."""
@@ -38,12 +40,12 @@ class BundleConfig(BaseModel):
     """Name of the bundle."""
     version: str = __version__
     """Version of CytoCascade that wrote it."""
-    dim: Literal[2] = 2
+    dim: Literal[2, 3] = 2
     """Axes of the images it generates."""
     modality: Modality
     """Whether cells add light to the background or replace it."""
     spacing: tuple[float, ...]
-    """Micrometres per pixel of the images it was fitted on."""
+    """Micrometres per pixel of the images it was fitted on, along (y, x) or (z, y, x)."""
     spacing_known: bool
     """Whether that spacing was given, not assumed."""
     crop_spacing: float = Field(gt=0)
@@ -79,8 +81,8 @@ class BundleConfig(BaseModel):
 
     @property
     def scale(self) -> tuple[float, ...]:
-        """Pixels of the images per canonical pixel, along each axis."""
-        return tuple(self.crop_spacing / spacing for spacing in self.spacing)
+        """Pixels of the images per canonical pixel, along (y, x)."""
+        return tuple(self.crop_spacing / spacing for spacing in self.spacing[-2:])
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,10 @@ class Bundle:
         Markdown: what it was trained on, what it is good for, licence.
     hash : str
         SHA-256 of the bundle's files; empty while it has not been saved.
+    shapes : MultiViewDenoiser, optional
+        Multi-view diffusion of cell shapes; for volumes.
+    volume : VolumeStatistics, optional
+        What single slices do not tell; for volumes.
     """
 
     config: BundleConfig
@@ -113,6 +119,23 @@ class Bundle:
     imaging: ImagingStatistics
     card: str
     hash: str = ""
+    shapes: MultiViewDenoiser | None = None
+    volume: VolumeStatistics | None = None
+
+    def volume_parts(self) -> tuple[MultiViewDenoiser, VolumeStatistics]:
+        """Return the parts that volumes need.
+
+        Raises
+        ------
+        CytoCascadeError
+            If this is a bundle for images.
+        """
+        if self.shapes is None or self.volume is None:
+            raise CytoCascadeError(
+                f"the bundle {self.config.name!r} generates 2D images, no volumes",
+                hint="Fit one with --dim 3, or use nuclei3d.",
+            )
+        return self.shapes, self.volume
 
 
 _STATISTICS: dict[str, type[BaseModel]] = {
@@ -127,6 +150,7 @@ _FILES = (
     *(f"{n}.safetensors" for n in _NETWORKS),
     "README.md",
 )
+_VOLUME_FILES = ("volume.json", "shapes.safetensors")
 
 
 def save_bundle(bundle: Bundle, folder: Path) -> None:
@@ -137,6 +161,10 @@ def save_bundle(bundle: Bundle, folder: Path) -> None:
             _write_model(temporary / f"{name}.json", getattr(bundle, name))
         for name in _NETWORKS:
             save_denoiser(temporary / f"{name}.safetensors", getattr(bundle, name))
+        if bundle.config.dim == 3:
+            shapes, volume = bundle.volume_parts()
+            _write_model(temporary / "volume.json", volume)
+            save_denoiser(temporary / "shapes.safetensors", shapes)
         (temporary / "README.md").write_text(bundle.card, encoding="utf-8", newline="\n")
 
 
@@ -152,7 +180,39 @@ def load_bundle(folder: Path) -> Bundle:
     CytoCascadeError
         If a file is missing or damaged, or the bundle needs another version.
     """
-    missing = [name for name in _FILES if not (folder / name).is_file()]
+    _refuse_incomplete(folder, _FILES)
+    config = _read_model(folder / "bundle.json", BundleConfig)
+    files, volumes = _FILES, config.dim == 3
+    if volumes:
+        files = (*_FILES, *_VOLUME_FILES)
+        _refuse_incomplete(folder, files)
+    return Bundle(
+        config=config,
+        masks=load_denoiser(folder / "masks.safetensors"),
+        textures=load_denoiser(folder / "textures.safetensors"),
+        cells=_read_model(folder / "cells.json", CellStatistics),
+        population=_read_model(folder / "population.json", PopulationStatistics),
+        imaging=_read_model(folder / "imaging.json", ImagingStatistics),
+        card=(folder / "README.md").read_text(encoding="utf-8"),
+        hash=hash_files(folder, [folder / name for name in files]),
+        shapes=load_shapes(folder) if volumes else None,
+        volume=_read_model(folder / "volume.json", VolumeStatistics) if volumes else None,
+    )
+
+
+def load_shapes(folder: Path) -> MultiViewDenoiser:
+    """Read the multi-view diffusion of a bundle for volumes.
+
+    Raises
+    ------
+    CytoCascadeError
+        If it is missing or damaged.
+    """
+    return load_network(folder / "shapes.safetensors", MultiViewConfig, MultiViewDenoiser)
+
+
+def _refuse_incomplete(folder: Path, files: tuple[str, ...]) -> None:
+    missing = [name for name in files if not (folder / name).is_file()]
     if missing:
         raise CytoCascadeError(
             f"this is no complete bundle, {missing[0]} is missing",
@@ -160,16 +220,6 @@ def load_bundle(folder: Path) -> Bundle:
             hint="Give a folder that `cytocascade fit` wrote, or the name of a shipped bundle: "
             + ", ".join(shipped_bundles()),
         )
-    return Bundle(
-        config=_read_model(folder / "bundle.json", BundleConfig),
-        masks=load_denoiser(folder / "masks.safetensors"),
-        textures=load_denoiser(folder / "textures.safetensors"),
-        cells=_read_model(folder / "cells.json", CellStatistics),
-        population=_read_model(folder / "population.json", PopulationStatistics),
-        imaging=_read_model(folder / "imaging.json", ImagingStatistics),
-        card=(folder / "README.md").read_text(encoding="utf-8"),
-        hash=hash_files(folder, [folder / name for name in _FILES]),
-    )
 
 
 def _read_model(path: Path, model: type[Model]) -> Model:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from cytocascade.bundle import BundleConfig
 from cytocascade.images.cells import SingleCells
+from cytocascade.imaging.volume import axial_sigma
+from cytocascade.volumes.statistics import VolumeStatistics
 
 
 def bundle_card(config: BundleConfig, cells: SingleCells) -> str:
@@ -20,16 +22,18 @@ def bundle_card(config: BundleConfig, cells: SingleCells) -> str:
         if training["sparse"]
         else "All cells of these images were annotated."
     )
+    grid = "pixel" if config.dim == 2 else "voxel (z x y x x)"
+    what = "images" if config.dim == 2 else "volumes, learned from annotated slices"
     return f"""# {config.name}
 
-A CytoCascade bundle for {config.modality} images: it generates annotated images like those it was fitted on.
+A CytoCascade bundle for {config.modality} {what}: it generates annotated ones like those it was fitted on.
 
 | | |
 |---|---|
 | fitted on | {len(names)} images, {training["cells"]} whole cells |
 | images | {listed} |
 | left out | {excluded or "no cell"} |
-| pixel | {" x ".join(f"{value:g}" for value in config.spacing)} {unit} |
+| {grid} | {" x ".join(f"{value:g}" for value in config.spacing)} {unit} |
 | crop | 64 x 64 pixels of {config.crop_spacing:.4g} {unit.split(" ")[0]} |
 | started from | {f"{base['name']} ({base['hash'][:12]})" if base else "nothing (trained from scratch)"} |
 | steps | masks {training["steps"]["masks"]}, textures {training["steps"]["textures"]}, batch {options["batch"]} |
@@ -41,4 +45,28 @@ A CytoCascade bundle for {config.modality} images: it generates annotated images
 The weights and statistics were derived from the images above; their licence terms apply to what is done with
 this bundle. Generated cells are new samples of the learned distribution, not measurements: do not report
 biology from them. Method: Yilmaz et al., arXiv 2411.11515.
+"""
+
+
+def volume_card(config: BundleConfig, cells: SingleCells, volume: VolumeStatistics) -> str:
+    """Return the card of a bundle for volumes as Markdown."""
+    ratios = sorted(volume.shapes.ratios)
+    low, middle, high = (ratios[int(share * (len(ratios) - 1))] for share in (0.1, 0.5, 0.9))
+    heights = "measured in the stacks" if volume.shapes.measured else "the prior's, from real nuclei"
+    noise = volume.texture_noise
+    texture = f"length {noise.length:g} um" if noise.length is not None else f"rho {noise.rho:g}"
+    kinds = ", ".join(f"{len(prior.ratios)} {prior.kind} shapes" for prior in volume.priors)
+    return f"""{bundle_card(config, cells)}
+## Along z
+
+| | |
+|---|---|
+| stacks | {volume.stacks or "none: defaults"} |
+| arrangement | {volume.arrangement.kind} ({volume.arrangement.reason}) |
+| height over width | {low:.2f} / {middle:.2f} / {high:.2f} (10, 50, 90 %; {heights}) |
+| blur along z | standard deviation {axial_sigma(volume.microscope):.2f} um |
+| textures along z | {texture} |
+| shapes | multi-view diffusion (after SyncDreamer, arXiv 2309.03453), trained on {kinds} |
+
+Surfaces are a prior, not a reconstruction: what a cell looks like from the side cannot be seen from above.
 """

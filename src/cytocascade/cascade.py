@@ -14,8 +14,12 @@ from cytocascade.export import DatasetSettings, DatasetWriter, load_record
 from cytocascade.export.manifest import array_hash
 from cytocascade.fitting import FitOptions, StageProgress
 from cytocascade.fitting import fit as fit_bundle
-from cytocascade.generation import GenerationOptions, draw_sample, field_shape, render_sample
+from cytocascade.generation import draw_sample, render_sample
+from cytocascade.generation_options import GenerationOptions, field_shape
+from cytocascade.images.stacks import StackDataset
 from cytocascade.types import AnnotatedImage, GeneratedSample
+from cytocascade.volumes.fitting import VolumeOptions, fit_volumes
+from cytocascade.volumes.generation import draw_volume_sample, render_volume_sample
 
 
 class Cascade:
@@ -51,31 +55,38 @@ class Cascade:
 
     def fit(
         self,
-        dataset: Sequence[AnnotatedImage],
+        dataset: Sequence[AnnotatedImage] | StackDataset,
         *,
         out: str | Path | None = None,
         options: FitOptions | None = None,
+        volumes: VolumeOptions | None = None,
         progress: StageProgress | None = None,
     ) -> Cascade:
         """Return a new cascade, fitted to `dataset` starting from this one.
 
         Parameters
         ----------
-        dataset : sequence of AnnotatedImage
-            For example from `cytocascade.images.read_dataset`.
+        dataset : sequence of AnnotatedImage, or StackDataset
+            For example from `cytocascade.read_dataset`. From `cytocascade.read_stacks` it becomes a cascade for
+            volumes.
         out : path-like, optional
             Folder to write the bundle to; also lets an interrupted fit go on. Without it, nothing is kept.
         options : FitOptions, optional
             Time budget or steps, seed, device.
+        volumes : VolumeOptions, optional
+            For volumes: what is known better than the stacks tell.
         progress : callable, optional
             Called with (stage, done, in all, remark).
         """
-        images = list(dataset)
-        if out is not None:
-            return Cascade(fit_bundle(images, Path(out), options, base=self.bundle, progress=progress))
-        with tempfile.TemporaryDirectory() as folder:
-            target = Path(folder) / self.bundle.config.name
-            return Cascade(fit_bundle(images, target, options, base=self.bundle, progress=progress))
+        if out is None:
+            with tempfile.TemporaryDirectory() as folder:
+                target = Path(folder) / self.bundle.config.name
+                return self.fit(dataset, out=target, options=options, volumes=volumes, progress=progress)
+        if isinstance(dataset, StackDataset):
+            fitted = fit_volumes(dataset, Path(out), options, volumes=volumes, base=self.bundle, progress=progress)
+        else:
+            fitted = fit_bundle(list(dataset), Path(out), options, base=self.bundle, progress=progress)
+        return Cascade(fitted)
 
     def save(self, folder: str | Path) -> Path:
         """Write the bundle to `folder` and return it."""
@@ -112,8 +123,13 @@ class Cascade:
         self, index: int, *, seed: int, options: GenerationOptions | None = None, workers: int = 2
     ) -> GeneratedSample:
         """Generate one sample by its index."""
-        params = draw_sample(self.bundle, options or GenerationOptions(), seed, index)
-        return render_sample(self.bundle, params, seed=seed, index=index, workers=workers)
+        draw = draw_volume_sample if self.bundle.config.dim == 3 else draw_sample
+        params = draw(self.bundle, options or GenerationOptions(), seed, index)
+        return self._render(params, seed=seed, index=index, workers=workers)
+
+    def _render(self, params: dict[str, Any], *, seed: int, index: int, workers: int) -> GeneratedSample:
+        render = render_volume_sample if self.bundle.config.dim == 3 else render_sample
+        return render(self.bundle, params, seed=seed, index=index, workers=workers)
 
     def write(
         self,
@@ -192,9 +208,7 @@ class Cascade:
                 path=reference,
                 hint="Give the bundle it was made with: --bundle DIR",
             )
-        sample = render_sample(
-            self.bundle, record["params"], seed=record["seed"], index=record["index"], workers=workers
-        )
+        sample = self._render(record["params"], seed=record["seed"], index=record["index"], workers=workers)
         found = {"image": array_hash(sample.image), "labels": array_hash(sample.labels)}
         if found != record["sha256"]:
             raise CytoCascadeError(

@@ -13,7 +13,7 @@ from skimage.segmentation import find_boundaries
 
 from cytocascade.cascade import Cascade
 from cytocascade.export.manifest import MANIFEST_NAME
-from cytocascade.generation import GenerationOptions
+from cytocascade.generation_options import GenerationOptions
 from cytocascade.images import read_image, read_mask
 from cytocascade.storage import write_atomically
 from cytocascade.types import AnnotatedImage, Array, FloatArray

@@ -8,6 +8,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from cytocascade.population.cells import CellStatistics
 from cytocascade.seeding import derive_seed
 from cytocascade.storage import write_json
 from cytocascade.textures.model import TEXTURE_DENOISER, texture_batches
-from cytocascade.types import AnnotatedImage
+from cytocascade.types import AnnotatedImage, AnnotatedStack
 
 StageProgress = Callable[[str, int, int, str], None]
 """Called with (stage, done, in all, remark)."""
@@ -105,14 +106,61 @@ def fit(
     """
     options = options or FitOptions()
     report = progress or (lambda stage, done, total, remark: None)
+
+    def make(state: FitState) -> Bundle:
+        bundle, cells = fit_images(images, name or out.name, options, state, base=base, report=report)
+        return replace(bundle, card=bundle_card(bundle.config, cells))
+
+    return kept_fit(out, fingerprint_of(images, options, base), make, resume=resume, overwrite=overwrite)
+
+
+def kept_fit(
+    out: Path, fingerprint: str, make: Callable[[FitState], Bundle], *, resume: bool, overwrite: bool
+) -> Bundle:
+    """Let `make` fit a bundle, and write it to `out`; go on with an interrupted fit, and recognise a finished one.
+
+    Raises
+    ------
+    CytoCascadeError
+        If `out` exists and holds something else, or an interrupted fit of something else is there.
+    """
     work = out.with_name(out.name + ".fit")
-    fingerprint = _fingerprint(images, options, base)
     if out.exists() and not overwrite:
         if _fitted_before(out, fingerprint) and resume:
             shutil.rmtree(work, ignore_errors=True)
             return load_bundle(out)
         raise CytoCascadeError("exists already", path=out, hint="Choose another --out, or replace it with --overwrite.")
-    state = _FitState.open(work, fingerprint, resume)
+    save_bundle(make(FitState.open(work, fingerprint, resume)), out)
+    shutil.rmtree(work)
+    return load_bundle(out)
+
+
+def fit_images(
+    images: Sequence[AnnotatedImage],
+    name: str,
+    options: FitOptions,
+    state: FitState,
+    *,
+    base: Bundle | None,
+    report: StageProgress,
+) -> tuple[Bundle, SingleCells]:
+    """Fit everything that 2D images tell; the bundle has no card yet.
+
+    Parameters
+    ----------
+    images : sequence of AnnotatedImage
+        2D images, or annotated slices of stacks.
+    name : str
+        Name of the bundle.
+    options : FitOptions
+        Budget or steps, seed, device.
+    state : FitState
+        Where finished steps are kept.
+    base : Bundle or None
+        Bundle to start from.
+    report : callable
+        See `StageProgress`.
+    """
     report("cells", 0, 1, "cutting out single cells")
     cells = extract_cells(images)
     described = describe_cells(cells)
@@ -131,7 +179,7 @@ def fit(
     imaging = with_gains(fit_imaging(images), gains)
     report("statistics", 2, 2, "")
     config = BundleConfig(
-        name=name or out.name,
+        name=name,
         modality=cells.modality,
         spacing=tuple(float(value) for value in images[0].spacing),
         spacing_known=images[0].spacing_known,
@@ -142,14 +190,10 @@ def fit(
     )
     statistics = CellStatistics.fit(DESCRIPTOR_NAMES, described)
     bundle = Bundle(config, masks, textures, statistics, population, imaging, card="")
-    config = calibrate(bundle, images, seed=options.seed, progress=report)
-    bundle = Bundle(config, masks, textures, statistics, population, imaging, bundle_card(config, cells))
-    save_bundle(bundle, out)
-    shutil.rmtree(work)
-    return load_bundle(out)
+    return replace(bundle, config=calibrate(bundle, images, seed=options.seed, progress=report)), cells
 
 
-class _FitState:
+class FitState:
     """The folder that an interrupted fit goes on from."""
 
     def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
@@ -157,7 +201,8 @@ class _FitState:
         self.settings = settings
 
     @classmethod
-    def open(cls, folder: Path, fingerprint: str, resume: bool) -> _FitState:
+    def open(cls, folder: Path, fingerprint: str, resume: bool) -> FitState:
+        """Return the state in `folder`, or begin one."""
         file = folder / "fit.json"
         if folder.exists() and not resume:
             shutil.rmtree(folder)
@@ -176,6 +221,7 @@ class _FitState:
         return state
 
     def save(self) -> None:
+        """Write the settings."""
         write_json(self.folder / "fit.json", self.settings)
 
 
@@ -199,12 +245,17 @@ def _fitted_before(out: Path, fingerprint: str) -> bool:
     return isinstance(training, dict) and training.get("fingerprint") == fingerprint
 
 
-def _fingerprint(images: Sequence[AnnotatedImage], options: FitOptions, base: Bundle | None) -> str:
-    """Hash of everything that determines the result."""
+def fingerprint_of(
+    images: Sequence[AnnotatedImage | AnnotatedStack], options: FitOptions, base: Bundle | None, *more: object
+) -> str:
+    """Return the hash of everything that determines the result; `more` is what else does."""
     digest = hashlib.sha256(options.model_dump_json(exclude={"device"}).encode())
     digest.update(f"{__version__} {base.hash if base else ''}".encode())
+    for value in more:
+        digest.update(repr(value).encode())
     for image in images:
-        about = (image.name, image.spacing, image.spacing_known, image.sparse, str(image.image.dtype))
+        annotated = image.annotated if isinstance(image, AnnotatedStack) else ()
+        about = (image.name, image.spacing, image.spacing_known, image.sparse, str(image.image.dtype), annotated)
         digest.update(repr(about).encode())
         digest.update(np.ascontiguousarray(image.image).data)
         digest.update(np.ascontiguousarray(image.labels).data)
@@ -217,7 +268,7 @@ def _fit_network(
     described: np.ndarray[Any, Any],
     base: Bundle | None,
     options: FitOptions,
-    state: _FitState,
+    state: FitState,
     report: StageProgress,
 ) -> Denoiser:
     """Fine-tune (or train) one network, resuming where it was left."""
@@ -291,7 +342,7 @@ def _training_record(
     cells: SingleCells,
     options: FitOptions,
     base: Bundle | None,
-    state: _FitState,
+    state: FitState,
 ) -> dict[str, Any]:
     return {
         "images": [image.name for image in images],

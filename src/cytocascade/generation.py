@@ -8,20 +8,19 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from cytocascade.bundle import Bundle, BundleConfig
+from cytocascade.bundle import Bundle
 from cytocascade.errors import CytoCascadeError
+from cytocascade.generation_options import GenerationOptions, field_shape
 from cytocascade.images.descriptors import DESCRIPTOR_NAMES, SHAPE_NAMES, wished_solidity
 from cytocascade.images.edges import EDGE_CENTRES
 from cytocascade.images.features import measure_cells
 from cytocascade.imaging.background import draw_background, render_background
 from cytocascade.imaging.camera import add_grain, add_noise, to_output
 from cytocascade.imaging.statistics import typical_noise
-from cytocascade.masks.maskddpm import MASK_STEPS, sample_masks
+from cytocascade.masks.maskddpm import sample_masks
 from cytocascade.population import (
     PlacementParams,
-    PopulationOverrides,
     draw_placement,
     paint_labels,
     place_cells,
@@ -29,67 +28,8 @@ from cytocascade.population import (
 from cytocascade.population.field import FieldCell, assemble_signal, nearest_outline
 from cytocascade.population.placement import PlacedCell
 from cytocascade.seeding import derive_seed, numpy_generator
-from cytocascade.textures.model import TEXTURE_STEPS, fade, grain, sample_textures
+from cytocascade.textures.model import fade, grain, sample_textures
 from cytocascade.types import Array, FloatArray, GeneratedSample
-
-
-class GenerationOptions(BaseModel):
-    """What to generate otherwise than in the fitted images."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    size: tuple[int, ...] | None = None
-    """Pixels of the image, (Y, X); by default as fitted."""
-    cells: int | tuple[int, int] | None = None
-    """Number of cells, or its range."""
-    p_cluster: float | None = Field(None, ge=0, le=1)
-    """Clustering probability."""
-    touching_rate: float | None = Field(None, ge=0, le=1)
-    """Share of cells that touch another."""
-    overlap_rate: float | None = Field(None, ge=0, le=1)
-    """Share of the clustered cells that slide under another."""
-    area_scale: float = Field(1.0, gt=0.2, lt=3.0)
-    """Factor on the cells' areas."""
-    brightness_scale: float = Field(1.0, gt=0)
-    """Factor on the cells' signal."""
-    guidance: float = Field(1.0, ge=0)
-    """Classifier-free guidance of the textures; 1 is none, and fastest."""
-    mask_steps: int = Field(MASK_STEPS, ge=2)
-    """Network evaluations per mask."""
-    texture_steps: int = Field(TEXTURE_STEPS, ge=2)
-    """Network evaluations per texture."""
-
-    @classmethod
-    def checked(cls, **wishes: Any) -> GenerationOptions:
-        """Return the options, or raise `CytoCascadeError` that names the first one that is not possible."""
-        try:
-            return cls(**wishes)
-        except ValidationError as error:
-            first = error.errors()[0]
-            option = ".".join(str(part) for part in first["loc"][:1]).replace("_", "-")
-            raise CytoCascadeError(
-                f"--{option}: {first['msg']}", hint="See `cytocascade generate --help`, or `GenerationOptions`."
-            ) from error
-
-    def population(self) -> PopulationOverrides:
-        """Return the part that concerns the arrangement."""
-        return PopulationOverrides(
-            count=self.cells,
-            p_cluster=self.p_cluster,
-            touching_rate=self.touching_rate,
-            overlap_rate=self.overlap_rate,
-        )
-
-
-def field_shape(config: BundleConfig, options: GenerationOptions) -> tuple[int, ...]:
-    """Return the pixels of a generated image, (Y, X); `CytoCascadeError` if it cannot be generated."""
-    shape = tuple(options.size or config.shape)
-    if len(shape) != config.dim or min(shape) < 16:
-        raise CytoCascadeError(
-            f"an image of {'x'.join(map(str, shape))} pixels cannot be generated",
-            hint=f"Give {config.dim} numbers of at least 16, for example --size 512x512.",
-        )
-    return shape
 
 
 def draw_sample(bundle: Bundle, options: GenerationOptions, seed: int, index: int) -> dict[str, Any]:
@@ -190,7 +130,7 @@ def prepare_field(bundle: Bundle, params: dict[str, Any], *, workers: int = 1) -
     config = bundle.config
     options = GenerationOptions.model_validate(params["options"])
     placement = PlacementParams.from_json(params["placement"])
-    descriptors = _descriptors(params)
+    descriptors = cell_descriptors(params)
     seeds = [derive_seed(params["cell_seed"], number) for number in range(placement.count)]
     masks = sample_masks(
         bundle.masks,
@@ -250,7 +190,7 @@ def compose_field(bundle: Bundle, params: dict[str, Any], prepared: PreparedFiel
 def clean_field(bundle: Bundle, params: dict[str, Any], prepared: PreparedField) -> CleanField:
     """Add up the light of the cells, and render the background that it throws haze on."""
     config, drawn = bundle.config, params["background"]
-    brightness = np.exp(_descriptors(params)[:, len(SHAPE_NAMES)].astype(np.float64))
+    brightness = np.exp(cell_descriptors(params)[:, len(SHAPE_NAMES)].astype(np.float64))
     if config.modality == "phase":
         brightness[:] = 1.0
     level = float(drawn["gain"]) * params["options"]["brightness_scale"] * brightness
@@ -262,8 +202,8 @@ def clean_field(bundle: Bundle, params: dict[str, Any], prepared: PreparedField)
         [float(value) for value in level],
         prepared.labels.shape,
         owner=prepared.labels if config.modality == "phase" else None,
-        edge=partial(_edge_factor, factors=config.edge_factor) if config.edge_factor else None,
-        strength=_grain_strengths(params, config.grain_spread),
+        edge=partial(edge_factor, factors=config.edge_factor) if config.edge_factor else None,
+        strength=grain_strengths(params, config.grain_spread),
     )
     background = render_background(
         drawn, bundle.imaging, prepared.labels.shape, light, texture_factor=config.background_texture
@@ -271,7 +211,7 @@ def clean_field(bundle: Bundle, params: dict[str, Any], prepared: PreparedField)
     return CleanField(light, background, extent, extent * strength)
 
 
-def _grain_strengths(params: dict[str, Any], spread: float) -> list[float]:
+def grain_strengths(params: dict[str, Any], spread: float) -> list[float]:
     """Return how grainy every cell is: log-normal, with a mean square of 1."""
     scores = numpy_generator(params["cell_seed"], "grain").standard_normal(int(params["placement"]["count"]))
     return [float(value) for value in np.exp(spread * scores - spread**2)]
@@ -293,11 +233,13 @@ def expose(bundle: Bundle, params: dict[str, Any], clean: CleanField) -> Array:
     return to_output(noisy, bundle.imaging)
 
 
-def _edge_factor(depth: FloatArray, factors: Sequence[float]) -> FloatArray:
+def edge_factor(depth: FloatArray, factors: Sequence[float]) -> FloatArray:
+    """Return the factor on the light at signed distances to the outline, in pixels of the image."""
     return np.asarray(np.interp(depth, EDGE_CENTRES, factors), dtype=np.float32)
 
 
-def _descriptors(params: dict[str, Any]) -> FloatArray:
+def cell_descriptors(params: dict[str, Any]) -> FloatArray:
+    """Return the drawn `DESCRIPTOR_NAMES` of the cells, (n, 5) float32."""
     count = int(params["placement"]["count"])
     return np.asarray(params["descriptors"], dtype=np.float32).reshape(count, len(DESCRIPTOR_NAMES))
 

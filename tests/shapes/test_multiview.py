@@ -62,8 +62,10 @@ def test_predicting_a_few_views_gives_what_predicting_all_gives_there(network, i
 def test_conditions_matter(network, inputs, name):
     with torch.no_grad():
         before = network(**inputs)
-        inputs[name] = 1 - inputs[name] if name == "style" else inputs[name] + 100 * (name == "timestep") + 0.5 * (
-            name != "timestep"
+        inputs[name] = (
+            1 - inputs[name]
+            if name == "style"
+            else inputs[name] + 100 * (name == "timestep") + 0.5 * (name != "timestep")
         )
         assert not torch.equal(network(**inputs), before)
 

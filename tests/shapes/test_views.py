@@ -65,8 +65,10 @@ def test_outside_the_silhouette_the_cell_has_no_thickness(seen):
 
 def test_filling_keeps_depths_inside(seen):
     again = fill_depths(seen)
-    assert torch.equal(again[:, :, 1:][(seen[:, :, :1] > 0).expand(-1, -1, 2, -1, -1)],
-                       seen[:, :, 1:][(seen[:, :, :1] > 0).expand(-1, -1, 2, -1, -1)])
+    assert torch.equal(
+        again[:, :, 1:][(seen[:, :, :1] > 0).expand(-1, -1, 2, -1, -1)],
+        seen[:, :, 1:][(seen[:, :, :1] > 0).expand(-1, -1, 2, -1, -1)],
+    )
 
 
 def test_the_network_range_is_left_as_it_was_entered(seen):

@@ -1,14 +1,14 @@
-"""Closed shapes to learn from: real ones, deformed a little, and smooth random ones with the statistics of the real ones.
+"""Closed shapes to learn from: real ones, deformed a little, and smooth random ones as rough as the real ones.
 
-A solid is an implicit function: points (x, y, z) in, values out that are positive inside. Deforming a solid is moving the
-points before it sees them.
+A solid is an implicit function: points (x, y, z) in, values out that are positive inside. Deforming a solid is moving
+the points before it sees them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -77,7 +77,7 @@ def blob_solid(params: dict[str, Any]) -> Solid:
         scaled = points / axes
         norm = scaled.norm(dim=-1).clamp(min=1e-4)
         wavering = torch.cos((scaled / norm[..., None]) @ waves.T + phases).sum(dim=-1)
-        return torch.exp(params["amplitude"] * wavering) - norm
+        return cast(Tensor, torch.exp(params["amplitude"] * wavering) - norm)
 
     return solid
 

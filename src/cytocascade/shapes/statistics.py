@@ -39,8 +39,8 @@ class ShapeStatistics(BaseModel):
     def draw(self, extents: Array, seeds: Sequence[int], *, size_known: bool = True) -> FloatArray:
         """Draw an axial ratio for every cell.
 
-        A cell of similar lateral extent is picked and jittered (smoothed conditional bootstrap); the draw depends on the
-        cell's own seed alone.
+        A cell of similar lateral extent is picked and jittered (smoothed conditional bootstrap); the draw depends on
+        the cell's own seed alone.
 
         Parameters
         ----------

@@ -1,0 +1,5 @@
+"""``python -m cytocascade.cli``."""
+
+from cytocascade.cli import main
+
+main()

@@ -1,0 +1,179 @@
+"""``cytocascade fit``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cytocascade.arguments import checked_model, parse_duration, parse_spacing, parse_voxel
+from cytocascade.cli.options import (
+    Arrangement,
+    Components,
+    Dim,
+    Images,
+    Kind,
+    Layout,
+    Masks,
+    Overwrite,
+    Seed,
+    Spacing,
+    Sparse,
+)
+from cytocascade.cli.terminal import app, console, progress_bar
+from cytocascade.errors import CytoCascadeError
+
+if TYPE_CHECKING:
+    from cytocascade.images import AnnotatedDataset, StackDataset
+    from cytocascade.imaging.psf import Psf
+    from cytocascade.volumes.fitting import VolumeOptions
+
+OUT_OF_FOCUS = 0.3
+"""Lateral spread per distance from the focus that is assumed where only the width along z is told."""
+
+
+@app.command()
+def fit(
+    images: Images,
+    out: Annotated[Path, typer.Option(help="Folder of the bundle to write.")],
+    masks: Masks = None,
+    dim: Dim = 2,
+    base: Annotated[
+        str | None,
+        typer.Option("--from", help="Bundle to start from; `scratch` for none; nuclei or nuclei3d by default."),
+    ] = None,
+    budget: Annotated[str, typer.Option(help="Time to spend: 90s, 10m, 2h.")] = "10m",
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Optimiser steps instead of a time: exactly repeatable.")
+    ] = None,
+    resume: Annotated[bool, typer.Option(help="Go on with an interrupted fit.")] = True,
+    seed: Seed = 0,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:1.")] = "cpu",
+    name: Annotated[str | None, typer.Option(help="Name of the bundle.")] = None,
+    layout: Layout = "auto",
+    spacing: Spacing = None,
+    sparse: Sparse = False,
+    label_components: Components = False,
+    slices: Annotated[int | None, typer.Option(min=1, help="Volumes: use at most so many annotated slices.")] = None,
+    arrangement: Arrangement = None,
+    kind: Kind = "nucleus",
+    psf: Annotated[
+        str | None, typer.Option(help="Volumes: sigma along z in um, or a TIFF stack of the PSF; by default fitted.")
+    ] = None,
+    psf_spacing: Annotated[str | None, typer.Option(help="Micrometres per voxel of that stack, z,y,x.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Fit a cascade to annotated images, or for volumes (--dim 3) to annotated slices of stacks."""
+    seconds = None if steps is not None else parse_duration(budget)
+    if dim == 2:
+        dataset: Any = _read(images, masks, spacing, sparse, layout, label_components)
+    else:
+        dataset = _read_stacks(images, masks, spacing, sparse, layout, label_components, slices)
+    from cytocascade.bundle import find_bundle, load_bundle
+    from cytocascade.fitting import FitOptions
+    from cytocascade.fitting import fit as fit_bundle
+    from cytocascade.volumes.fitting import fit_volumes
+
+    base = base or ("nuclei" if dim == 2 else "nuclei3d")
+    start = None if base == "scratch" else load_bundle(find_bundle(base))
+    options = FitOptions(budget=seconds, steps=steps, seed=seed, device=_checked_device(device))
+    with progress_bar() as bar:
+        tasks: dict[str, Any] = {}
+
+        def report(stage: str, done: int, total: int, remark: str) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, total=total, remark="")
+            bar.update(tasks[stage], completed=done, total=total, remark=remark)
+
+        given: dict[str, Any] = {
+            "base": start, "name": name, "resume": resume, "overwrite": overwrite, "progress": report
+        }  # fmt: skip
+        if dim == 2:
+            bundle = fit_bundle(list(dataset), out, options, **given)
+        else:
+            bundle = fit_volumes(
+                dataset, out, options, volumes=_volume_options(arrangement, kind, psf, psf_spacing), **given
+            )
+    training = bundle.config.training
+    console.print(f"Fitted on {training['cells']} cells of {len(training['images'])} images: {out}")
+    typer.echo(str(out))
+
+
+def _checked_device(device: str) -> str:
+    import torch
+
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise CytoCascadeError(
+            f"the device {device!r} cannot be used ({str(error).splitlines()[0]})", hint="Use --device cpu."
+        ) from error
+    return device
+
+
+def _read_stacks(
+    images: Path,
+    masks: Path | None,
+    spacing: str | None,
+    sparse: bool,
+    layout: str,
+    label_components: bool,
+    slices: int | None,
+) -> StackDataset:
+    from cytocascade.images import read_stacks
+
+    dataset = read_stacks(
+        images,
+        masks,
+        spacing=None if spacing is None else parse_spacing(spacing),
+        sparse=sparse,
+        layout=layout,
+        label_components=label_components,
+        slices=slices,
+    )
+    for warning in dataset.warnings:
+        console.print(f"[yellow]Note:[/] {warning}", soft_wrap=True)
+    return dataset
+
+
+def _volume_options(arrangement: str | None, kind: str, psf: str | None, psf_spacing: str | None) -> VolumeOptions:
+    from cytocascade.volumes.fitting import VolumeOptions
+
+    known = None if psf is None else _known_psf(psf, psf_spacing)
+    return checked_model(VolumeOptions, arrangement=arrangement, kind=kind, psf=known)
+
+
+def _known_psf(text: str, spacing: str | None) -> Psf:
+    """Return the PSF that is given by its width along z, or by a file."""
+    from cytocascade.images import read_image
+    from cytocascade.imaging.measured_psf import read_psf
+    from cytocascade.imaging.psf import ConePsf
+
+    file = Path(text)
+    if not file.suffix or not file.exists():
+        return ConePsf(axial=parse_spacing(text)[0], spread=OUT_OF_FOCUS)
+    stated = parse_voxel(spacing) if spacing is not None else read_image(file)[1]
+    if stated is None:
+        raise CytoCascadeError(
+            "the PSF does not state its voxel size", path=file, hint="Give it by --psf-spacing z,y,x."
+        )
+    return read_psf(file, stated)
+
+
+def _read(
+    images: Path, masks: Path | None, spacing: str | None, sparse: bool, layout: str, label_components: bool
+) -> AnnotatedDataset:
+    from cytocascade.images import read_dataset
+
+    dataset = read_dataset(
+        images,
+        masks,
+        spacing=None if spacing is None else parse_spacing(spacing),
+        sparse=sparse,
+        layout=layout,
+        label_components=label_components,
+    )
+    for warning in dataset.warnings:
+        console.print(f"[yellow]Note:[/] {warning}", soft_wrap=True)
+    return dataset

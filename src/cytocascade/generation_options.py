@@ -1,0 +1,118 @@
+"""What to generate otherwise than in the fitted images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from cytocascade.arguments import checked_model
+from cytocascade.bundle import BundleConfig
+from cytocascade.errors import CytoCascadeError
+from cytocascade.masks.maskddpm import MASK_STEPS
+from cytocascade.population import PopulationOverrides
+from cytocascade.population.volume_params import ArrangementName
+from cytocascade.shapes.sampling import VIEW_STEPS
+from cytocascade.shapes.surfaces import ShapePrior
+from cytocascade.textures.model import TEXTURE_STEPS
+
+
+class GenerationOptions(BaseModel):
+    """What to generate otherwise than in the fitted images."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    size: tuple[int, ...] | None = None
+    """Pixels of the image, (Y, X); by default as fitted."""
+    cells: int | tuple[int, int] | None = None
+    """Number of cells, or its range."""
+    p_cluster: float | None = Field(None, ge=0, le=1)
+    """Clustering probability."""
+    touching_rate: float | None = Field(None, ge=0, le=1)
+    """Share of cells that touch another."""
+    overlap_rate: float | None = Field(None, ge=0, le=1)
+    """Share of the clustered cells that slide under another."""
+    area_scale: float = Field(1.0, gt=0.2, lt=3.0)
+    """Factor on the cells' areas."""
+    brightness_scale: float = Field(1.0, gt=0)
+    """Factor on the cells' signal."""
+    guidance: float = Field(1.0, ge=0)
+    """Classifier-free guidance of the textures; 1 is none, and fastest."""
+    mask_steps: int = Field(MASK_STEPS, ge=2)
+    """Network evaluations per mask."""
+    texture_steps: int = Field(TEXTURE_STEPS, ge=2)
+    """Network evaluations per texture."""
+    spacing: tuple[float, float, float] | None = None
+    """Volumes: micrometres per voxel, (z, y, x); by default as fitted."""
+    arrangement: ArrangementName | None = None
+    """Volumes: cells as a layer, a ball, or everywhere; by default as fitted."""
+    packing: float | None = Field(None, gt=0, le=0.8)
+    """Volumes: part of a ball that its cells fill."""
+    shape_prior: ShapePrior = "multiview"
+    """Volumes: how surfaces are made from masks."""
+    shape_steps: int = Field(VIEW_STEPS, ge=2)
+    """Volumes: network evaluations per cell's views."""
+    shape_bank: str | None = None
+    """Volumes: file of surfaces to take instead of new ones, each turned about z at random."""
+    axial_ratio: float | tuple[float, float] | None = None
+    """Volumes: height of the cells over their width, or its range; by default as fitted."""
+    texture_rho: float | None = Field(None, ge=0)
+    """Volumes: slices share noise as in arXiv 2411.11515, whatever their distance."""
+    texture_length: float | None = Field(None, gt=0)
+    """Volumes: length along z, in micrometres, over which textures decorrelate; by default as fitted."""
+
+    @model_validator(mode="after")
+    def _one_consistency(self) -> GenerationOptions:
+        if self.texture_rho is not None and self.texture_length is not None:
+            raise ValueError("texture_rho and texture_length are two ways to say the same: give one of them")
+        ratios = (self.axial_ratio,) if isinstance(self.axial_ratio, float) else self.axial_ratio or ()
+        if any(not 0.05 <= ratio <= 3 for ratio in ratios):
+            raise ValueError("axial ratios lie between 0.05 and 3")
+        if self.spacing is not None and not all(0 < step < 1e4 for step in self.spacing):
+            raise ValueError("spacings are positive micrometres per voxel")
+        return self
+
+    def volume_only(self) -> list[str]:
+        """Return the names of given options that only volumes have."""
+        names = list(type(self).model_fields)
+        names = names[names.index("spacing") :]
+        return [name for name in names if name in self.model_dump(exclude_defaults=True)]
+
+    @classmethod
+    def checked(cls, **wishes: Any) -> GenerationOptions:
+        """Return the options, or raise `CytoCascadeError` that names the first one that is not possible."""
+        return checked_model(cls, **wishes)
+
+    def population(self) -> PopulationOverrides:
+        """Return the part that concerns the arrangement."""
+        return PopulationOverrides(
+            count=self.cells,
+            p_cluster=self.p_cluster,
+            touching_rate=self.touching_rate,
+            overlap_rate=self.overlap_rate,
+        )
+
+
+def field_shape(config: BundleConfig, options: GenerationOptions) -> tuple[int, ...]:
+    """Return the pixels of a generated image, (Y, X); `CytoCascadeError` if it cannot be generated."""
+    shape = tuple(options.size or config.shape)
+    named = "x".join(map(str, shape))
+    if config.dim == 3:
+        if len(shape) != 3 or min(shape[1:]) < 16 or shape[0] < 4:
+            raise CytoCascadeError(
+                f"a volume of {named} voxels cannot be generated",
+                hint="Give planes (at least 4), rows and columns (at least 16), for example --size 48x256x256.",
+            )
+        return shape
+    if len(shape) != 2 or min(shape) < 16:
+        raise CytoCascadeError(
+            f"an image of {named} pixels cannot be generated",
+            hint="Give 2 numbers of at least 16, for example --size 512x512."
+            + (" Volumes need a 3D bundle, such as nuclei3d." if len(shape) == 3 else ""),
+        )
+    if options.volume_only():
+        raise CytoCascadeError(
+            f"--{options.volume_only()[0].replace('_', '-')} is for volumes; the bundle {config.name!r} is for images",
+            hint="Take a 3D bundle, such as nuclei3d.",
+        )
+    return shape

@@ -1,0 +1,104 @@
+"""From the masks of cells to their surfaces, by one of three priors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import numpy as np
+
+from cytocascade.errors import CytoCascadeError
+from cytocascade.shapes.multiview import MultiViewDenoiser
+try:
+    from cytocascade.shapes.neus import reconstruct
+except ImportError:  # LAZY
+    pass
+try:
+    from cytocascade.shapes.priors import ellipsoid_surface, hull_grids
+except ImportError:  # LAZY
+    pass
+from cytocascade.shapes.sampling import VIEW_STEPS, FramedMasks, frame_masks, sample_views
+from cytocascade.shapes.statistics import Kind
+from cytocascade.types import CellSurface, FloatArray
+
+ShapePrior = Literal["multiview", "hull", "ellipsoid"]
+
+SHAPE_PRIORS: tuple[ShapePrior, ...] = get_args(ShapePrior)
+"""``multiview``: diffusion of views, then NeuS. ``hull``: the visual hull of the same views. ``ellipsoid``: the mask
+inflated."""
+
+
+def make_surfaces(
+    prior: ShapePrior,
+    model: MultiViewDenoiser | None,
+    distance: FloatArray,
+    crop_spacing: float | Sequence[float],
+    ratios: FloatArray,
+    seeds: Sequence[int],
+    *,
+    kind: Kind = "nucleus",
+    size_known: bool = True,
+    steps: int = VIEW_STEPS,
+    workers: int = 1,
+) -> list[CellSurface]:
+    """Return a surface for every mask.
+
+    Parameters
+    ----------
+    prior : {"multiview", "hull", "ellipsoid"}
+        How.
+    model : MultiViewDenoiser or None
+        Trained multi-view diffusion; not needed for ``ellipsoid``.
+    distance : ndarray, (n, S, S) float32
+        Signed distances of the masks, in canonical pixels, positive inside: the cells seen along z.
+    crop_spacing : float, or one per mask
+        Micrometres per canonical pixel.
+    ratios : ndarray, (n,) float32
+        Axial ratios.
+    seeds : sequence of int
+        One per cell.
+    kind : {"nucleus", "cell"}
+        What the cells are.
+    size_known : bool
+        Whether `crop_spacing` is true micrometres.
+    steps : int
+        Network evaluations per cell.
+    workers : int
+        Threads; without influence on the result.
+
+    Returns
+    -------
+    list of CellSurface
+        In micrometres; their origin is the middle of the masks' crop.
+    """
+    if prior == "ellipsoid":
+        steps = np.broadcast_to(crop_spacing, len(distance)).astype(float)
+        return [
+            ellipsoid_surface(one, float(step), axial_ratio=float(ratio))
+            for one, step, ratio in zip(distance, steps, ratios, strict=True)
+        ]
+    if model is None:
+        raise CytoCascadeError(
+            f"the shape prior {prior!r} needs the multi-view network of a 3D bundle",
+            hint="Take --bundle nuclei3d, or --shape-prior ellipsoid.",
+        )
+    framed = frame_masks(distance, crop_spacing, ratios)
+    views = sample_views(model, framed, seeds, kind=kind, size_known=size_known, steps=steps, workers=workers)
+    if prior == "hull":
+        grids = hull_grids(views, framed.mask, workers=workers)
+    else:
+        grids = reconstruct(views, framed.mask, workers=workers)
+    return in_micrometres(grids.numpy(), framed)
+
+
+def in_micrometres(grids: FloatArray, framed: FramedMasks) -> list[CellSurface]:
+    """Return canonical grids, (n, G, G, G), as surfaces around the middle of their masks' crops."""
+    surfaces = []
+    for grid, frame in zip(grids, framed.frames, strict=True):
+        step = 2 * frame.unit / (grid.shape[0] - 1)
+        middle = (grid.shape[0] - 1) / 2
+        inside = np.flatnonzero((grid > 0).any(axis=(1, 2)))
+        height = 0.5 * float(inside[0] + inside[-1]) if len(inside) else middle
+        centre = (height, middle - frame.middle[0] / step, middle - frame.middle[1] / step)
+        surfaces.append(CellSurface(np.asarray(grid * frame.unit, dtype=np.float32), step, centre))
+    return surfaces

@@ -1,0 +1,1 @@
+"""What joins the stages for volumes: their statistics, fitting, generating, and shapes by themselves."""

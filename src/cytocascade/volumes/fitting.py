@@ -1,0 +1,234 @@
+"""From annotated slices of stacks, or from 2D images, to a bundle for volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+from skimage.measure import regionprops
+
+from cytocascade.bundle import Bundle, find_bundle, load_bundle
+from cytocascade.card import volume_card
+from cytocascade.errors import CytoCascadeError
+from cytocascade.fitting import FitOptions, FitState, StageProgress, fingerprint_of, fit_images, kept_fit
+from cytocascade.images.cells import SingleCells
+from cytocascade.images.stacks import StackDataset
+from cytocascade.imaging.columns import CellColumns, trace_columns
+from cytocascade.imaging.extents import AxialExtent, axial_extents
+from cytocascade.imaging.microscope import Microscope, fit_microscope
+from cytocascade.imaging.psf import ConePsf, Psf
+from cytocascade.imaging.volume import axial_sigma
+from cytocascade.population.arrangement import fit_arrangement
+from cytocascade.population.volume_params import ArrangementName
+from cytocascade.shapes.statistics import Kind, ShapeStatistics
+from cytocascade.textures.axial_fit import contrast_left, fit_axial_noise, measure_response
+from cytocascade.textures.axial_noise import DEFAULT_LENGTH, AxialNoise
+from cytocascade.types import AnnotatedStack
+from cytocascade.volumes.statistics import VolumeStatistics
+
+DEFAULT_BASE = "nuclei3d"
+"""Shipped bundle that shapes are taken from."""
+
+DEFAULT_AXIAL_SIGMA = 0.6
+"""Standard deviation of the blur along z in micrometres where there are no stacks: a confocal with NA 0.8 or so."""
+
+DEFAULT_STEP_RATIO = 2.0
+"""Step between planes over the pixel where there are only 2D images."""
+
+DEFAULT_PLANES = 32
+"""Planes of a volume where there are only 2D images."""
+
+FEWEST_HEIGHTS = 6
+"""Cells whose height must be known before the heights are taken from the stacks."""
+
+
+class VolumeOptions(BaseModel):
+    """What is known about the volumes to be generated better than the stacks tell."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Kind = "nucleus"
+    """Whether the annotated cells are nuclei or whole cells."""
+    arrangement: ArrangementName | None = None
+    """How cells are arranged; by default as the stacks show."""
+    psf: Psf | None = None
+    """The microscope's PSF without its lateral part, which the textures hold already; by default fitted."""
+    planes: int | None = Field(None, ge=4)
+    """Planes of a generated volume by default; otherwise those of the stacks."""
+    step: float | None = Field(None, gt=0)
+    """Micrometres between planes where only 2D images are given."""
+
+
+def fit_volumes(
+    dataset: StackDataset,
+    out: Path,
+    options: FitOptions | None = None,
+    *,
+    volumes: VolumeOptions | None = None,
+    base: Bundle | None = None,
+    name: str | None = None,
+    resume: bool = True,
+    overwrite: bool = False,
+    progress: StageProgress | None = None,
+) -> Bundle:
+    """Fit a cascade for volumes and write it as a bundle.
+
+    Masks, textures, background and camera are learned from the annotated slices (or 2D images) alone. The stacks
+    around them tell, without annotation, how tall cells are, how the microscope blurs along z, and how alike
+    neighbouring slices are. Shapes come from the multi-view diffusion of the base.
+
+    Parameters
+    ----------
+    dataset : StackDataset
+        From `cytocascade.images.stacks.read_stacks`.
+    out, options, name, resume, overwrite, progress
+        As for `cytocascade.fitting.fit`.
+    volumes : VolumeOptions, optional
+        What is known better than the stacks tell.
+    base : Bundle, optional
+        Bundle to start from, 2D or 3D; shapes of a 2D base are those of ``nuclei3d``. Without it masks and textures
+        are trained from scratch.
+
+    Raises
+    ------
+    CytoCascadeError
+        If the slices cannot be learned from, show phase contrast, or `out` exists already.
+    """
+    options, volumes = options or FitOptions(), volumes or VolumeOptions()
+    report = progress or (lambda stage, done, total, remark: None)
+    shapes = base if base is not None and base.shapes is not None else load_bundle(find_bundle(DEFAULT_BASE))
+    fingerprint = fingerprint_of(
+        [*dataset.stacks, *dataset.images], options, base, "volumes", volumes.model_dump_json(), shapes.hash
+    )
+
+    def make(state: FitState) -> Bundle:
+        flat, cells = fit_images(dataset.annotated_images(), name or out.name, options, state, base=base, report=report)
+        return extend(flat, cells, dataset, volumes, shapes, seed=options.seed, report=report)
+
+    return kept_fit(out, fingerprint, make, resume=resume, overwrite=overwrite)
+
+
+def extend(
+    flat: Bundle,
+    cells: SingleCells,
+    dataset: StackDataset,
+    wishes: VolumeOptions,
+    shapes: Bundle,
+    *,
+    seed: int,
+    report: StageProgress,
+) -> Bundle:
+    """Return a bundle for volumes: `flat`, fitted to the slices, and what the stacks around them tell."""
+    if flat.config.modality != "fluorescence":
+        raise CytoCascadeError(
+            "these images look like phase contrast; volumes are for fluorescence, where light adds up",
+            hint="Fit them as 2D images, without --dim 3.",
+        )
+    network, known = shapes.volume_parts()
+    stacks = dataset.stacks
+    report("volume", 0, 4, "light along z")
+    columns = trace_columns(stacks) if stacks and all(len(stack.image) >= 3 for stack in stacks) else []
+    microscope = _microscope(stacks, flat, columns, wishes)
+    sigma = axial_sigma(microscope)
+    report("volume", 1, 4, "heights of the cells")
+    extents = axial_extents(stacks, columns, max_offset=np.inf) if columns else []
+    statistics = _heights(stacks, extents, known.prior(wishes.kind), wishes.kind)
+    report("volume", 2, 4, "textures along z")
+    noise, contrast = _texture_noise(stacks, flat, sigma, seed)
+    report("volume", 3, 4, "arrangement of the cells")
+    height = float(np.median([extent.axial for extent in extents])) if extents else _typical_height(flat, statistics)
+    arrangement = fit_arrangement(stacks, kind=wishes.arrangement, cell_height=height, seed=seed)
+    volume = VolumeStatistics(
+        arrangement=arrangement,
+        microscope=microscope,
+        shapes=statistics,
+        priors=known.priors,
+        texture_noise=noise,
+        texture_contrast=contrast,
+        area_factor=_area_factor(extents),
+        stacks=len(stacks),
+    )
+    spacing, shape = _grid(flat, stacks, wishes, height)
+    config = flat.config.model_copy(update={"dim": 3, "spacing": spacing, "shape": shape})
+    report("volume", 4, 4, arrangement.kind)
+    bundle = replace(flat, config=config, shapes=network, volume=volume)
+    return replace(bundle, card=volume_card(config, cells, volume))
+
+
+def _microscope(
+    stacks: Sequence[AnnotatedStack], flat: Bundle, columns: Sequence[CellColumns], wishes: VolumeOptions
+) -> Microscope:
+    if not stacks:
+        return Microscope(psf=wishes.psf or ConePsf(axial=DEFAULT_AXIAL_SIGMA, spread=0.3))
+    try:
+        return fit_microscope(stacks, flat.imaging, psf=wishes.psf, columns=columns or None)
+    except CytoCascadeError:
+        # Too few cells show their top or bottom.
+        psf = wishes.psf or ConePsf(axial=DEFAULT_AXIAL_SIGMA, spread=0.3)
+        return fit_microscope(stacks, flat.imaging, psf=psf, columns=columns or None)
+
+
+def _heights(
+    stacks: Sequence[AnnotatedStack], extents: Sequence[AxialExtent], prior: ShapeStatistics, kind: Kind
+) -> ShapeStatistics:
+    """Return how tall cells are, as the stacks show without annotation; the prior's where they tell too little."""
+    found = {stack.name: stack for stack in stacks}
+    widths, ratios = [], []
+    for extent in extents:
+        stack = found[extent.stack]
+        region = regionprops((stack.labels[extent.plane] == extent.label).astype(np.uint8))[0]
+        width = float(region.feret_diameter_max) * float(np.mean(stack.spacing[1:]))
+        # The outline may be a slice above or below the middle, where the cell is narrower.
+        width /= float(np.sqrt(1 - min(extent.offset, 0.8) ** 2))
+        widths.append(round(width, 4))
+        ratios.append(round(extent.axial / width, 5))
+    if len(ratios) < FEWEST_HEIGHTS:
+        return prior.model_copy(update={"kind": kind, "measured": False})
+    return ShapeStatistics(kind=kind, extents=widths, ratios=ratios, measured=True)
+
+
+def _area_factor(extents: Sequence[AxialExtent]) -> float:
+    """Return how much larger projections are than the annotated outlines, if cells are ellipsoids."""
+    if not extents:
+        return 1.0
+    return float(1 / np.mean([1 - min(extent.offset, 0.8) ** 2 for extent in extents]))
+
+
+def _texture_noise(stacks: Sequence[AnnotatedStack], flat: Bundle, sigma: float, seed: int) -> tuple[AxialNoise, float]:
+    """Return how alike the noise of slices must be, and the contrast that this takes, inverted."""
+    config = flat.config
+    kind = {"modality": config.modality, "style": config.style}
+    response = measure_response(flat.textures, seed=seed, **kind)  # type: ignore[arg-type]
+    noise = AxialNoise(length=DEFAULT_LENGTH)
+    if stacks:
+        try:
+            noise = fit_axial_noise(stacks, flat.textures, axial_sigma=sigma, seed=seed, **kind)  # type: ignore[arg-type]
+        except CytoCascadeError:
+            # Too few pixels inside cells to compare slices by.
+            noise = AxialNoise(length=DEFAULT_LENGTH)
+    return noise, float(np.clip(1 / contrast_left(noise, response, sigma), 1.0, 2.0))
+
+
+def _typical_height(flat: Bundle, statistics: ShapeStatistics) -> float:
+    diameter = flat.population.median_diameter
+    return float(np.median(statistics.draw(np.full(99, diameter), range(99), size_known=flat.config.spacing_known))) * (
+        diameter
+    )
+
+
+def _grid(
+    flat: Bundle, stacks: Sequence[AnnotatedStack], wishes: VolumeOptions, height: float
+) -> tuple[tuple[float, float, float], tuple[int, int, int]]:
+    """Return the default voxels of generated volumes."""
+    y, x = flat.config.spacing
+    rows, columns = flat.config.shape
+    if stacks:
+        step = stacks[0].spacing[0]
+        planes = wishes.planes or int(np.median([len(stack.image) for stack in stacks]))
+    else:
+        step = wishes.step or DEFAULT_STEP_RATIO * y
+        planes = wishes.planes or max(DEFAULT_PLANES // 2, int(np.ceil(2.2 * height / step)))
+    return (float(step), float(y), float(x)), (planes, rows, columns)
