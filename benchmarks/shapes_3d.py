@@ -2,11 +2,11 @@
 
     python benchmarks/shapes_3d.py --shapes ../shared/data/3d-shapes/shapes.npz
 
-Every nucleus of the validation sources (see `scripts/train_shapes.py`) is projected along z. From that mask and its pixel
-size each prior makes a surface: the multi-view diffusion with NeuS, the visual hull of the same views, the mask inflated
-(as high as it is narrow), and the mask inflated to the axial ratio that the learned prior drew. Distances are
-Wasserstein distances over the standard deviation of the real nuclei. Also measured: agreement with the mask and with the
-generated views, diversity, and time per cell. Writes ``benchmarks/results/shapes_3d.json`` and a picture.
+Every nucleus of the validation sources (see `scripts/train_shapes.py`) is projected along z. From that mask and its
+pixel size each prior makes a surface: the multi-view diffusion with NeuS, the visual hull of the same views, the mask
+inflated (as high as it is narrow), and the mask inflated to the axial ratio that the learned prior drew. Distances are
+Wasserstein distances over the standard deviation of the real nuclei. Also measured: agreement with the mask and with
+the generated views, diversity, and time per cell. Writes ``benchmarks/results/shapes_3d.json``.
 """
 
 from __future__ import annotations
@@ -30,10 +30,9 @@ from cytocascade.shapes.canonical import frame_of
 from cytocascade.shapes.descriptors import describe_surface, describe_voxels
 from cytocascade.shapes.multiview import MultiViewConfig, MultiViewDenoiser
 from cytocascade.shapes.neus import reconstruct
-from cytocascade.shapes.priors import ellipsoid_surface, hull_grids
+from cytocascade.shapes.priors import ellipsoid_surface, hull_surfaces, surface_in_frame
 from cytocascade.shapes.sampling import draw_ratios, frame_masks, sample_views
 from cytocascade.shapes.statistics import ShapeStatistics
-from cytocascade.shapes.surfaces import in_micrometres
 from cytocascade.shapes.views import render_views
 from cytocascade.shapes.voxels import voxelise
 
@@ -146,7 +145,7 @@ def main() -> None:
     views = sample_views(model, framed, seeds, size_known=known, steps=arguments.steps, workers=arguments.workers)
     viewed = time.perf_counter()
     grids = reconstruct(views, framed.mask, workers=arguments.workers)
-    surfaces = in_micrometres(grids.numpy(), framed)
+    surfaces = [surface_in_frame(grid, frame) for grid, frame in zip(grids.numpy(), framed.frames)]
     made = time.perf_counter()
     for surface, step in zip(surfaces, steps):
         voxelise(surface, (2 * step, step, step))
@@ -159,7 +158,7 @@ def main() -> None:
     }
     priors = {
         "multiview": surfaces,
-        "hull": in_micrometres(hull_grids(views, framed.mask).numpy(), framed),
+        "hull": hull_surfaces(views, framed.mask, framed.frames),
         "ellipsoid": [ellipsoid_surface(mask, step) for mask, step in zip(masks, steps)],
         "ellipsoid, our axial ratios": [
             ellipsoid_surface(mask, step, axial_ratio=float(ratio)) for mask, step, ratio in zip(masks, steps, ratios)
@@ -184,9 +183,8 @@ def main() -> None:
     views_again = sample_views(
         model, framed_again, several, size_known=known, steps=arguments.steps, workers=arguments.workers
     )
-    varied = in_micrometres(
-        reconstruct(views_again, framed_again.mask, workers=arguments.workers).numpy(), framed_again
-    )
+    grids_again = reconstruct(views_again, framed_again.mask, workers=arguments.workers).numpy()
+    varied = [surface_in_frame(grid, frame) for grid, frame in zip(grids_again, framed_again.frames)]
     volumes = [describe_surface(surface)["volume"] for surface in varied]
     result = {
         "date": date.today().isoformat(),

@@ -1,7 +1,7 @@
 """Train the multi-view diffusion that ships in `nuclei3d`, on the openly licensed real shapes.
 
     python scripts/train_shapes.py --shapes ../shared/data/3d-shapes/shapes.npz --work runs/shapes --stage examples
-    python scripts/train_shapes.py --shapes ../shared/data/3d-shapes/shapes.npz --work runs/shapes --stage train --steps 6000
+    python scripts/train_shapes.py --shapes ../shared/data/3d-shapes/shapes.npz --work runs/shapes --stage train
 
 Sources are kept apart: those in VALIDATION are never trained on (`benchmarks/shapes_3d.py` measures on them).
 An interrupted training goes on when the same command is given again.
@@ -117,8 +117,8 @@ def main() -> None:
     parser.add_argument("--shapes", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--stage", choices=("examples", "train"), required=True)
-    parser.add_argument("--steps", type=int, default=6000)
-    parser.add_argument("--batch", type=int, default=12)
+    parser.add_argument("--steps", type=int, default=5000)
+    parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--painted", type=int, default=4, help="views per cell that the loss is taken over")
     arguments = parser.parse_args()
     bank = arguments.work / "examples.safetensors"
@@ -127,7 +127,7 @@ def main() -> None:
         return
     if not bank.exists():
         sys.exit(f"{bank} is missing: run --stage examples first")
-    examples = ShapeExamples(**{name: value for name, value in load_file(bank).items()})
+    examples = ShapeExamples(**load_file(bank))
     train_shapes(examples, arguments.work, arguments.steps, arguments.batch, arguments.painted)
 
 

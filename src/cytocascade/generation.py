@@ -213,7 +213,7 @@ def clean_field(bundle: Bundle, params: dict[str, Any], prepared: PreparedField)
 
 def grain_strengths(params: dict[str, Any], spread: float) -> list[float]:
     """Return how grainy every cell is: log-normal, with a mean square of 1."""
-    scores = numpy_generator(params["cell_seed"], "grain").standard_normal(int(params["placement"]["count"]))
+    scores = numpy_generator(params["cell_seed"], "grain").standard_normal(len(params["descriptors"]))
     return [float(value) for value in np.exp(spread * scores - spread**2)]
 
 
@@ -240,8 +240,7 @@ def edge_factor(depth: FloatArray, factors: Sequence[float]) -> FloatArray:
 
 def cell_descriptors(params: dict[str, Any]) -> FloatArray:
     """Return the drawn `DESCRIPTOR_NAMES` of the cells, (n, 5) float32."""
-    count = int(params["placement"]["count"])
-    return np.asarray(params["descriptors"], dtype=np.float32).reshape(count, len(DESCRIPTOR_NAMES))
+    return np.asarray(params["descriptors"], dtype=np.float32).reshape(-1, len(DESCRIPTOR_NAMES))
 
 
 def _on_grid(bundle: Bundle, distance: FloatArray, shapes: FloatArray, seeds: Sequence[int]) -> list[FieldCell]:

@@ -55,6 +55,24 @@ def test_the_card_tells_what_the_data_set_is(settings, records):
         assert fact in card, fact
 
 
+def test_the_card_of_volumes_speaks_of_voxels(settings, make_sample, records_of):
+    volumes = settings.model_copy(update={"formats": ("cellpose", "stardist", "nnunet"), "size": (5, 48, 40)})
+    card = data_card(records_of(make_sample(0, shape=(5, 48, 40))), volumes)
+    for fact in (
+        "# Synthetic microscopy volumes of cells",
+        "| Volumes | 1 |",
+        "| Size (voxels) | 5 x 48 x 40 (Z x Y x X) |",
+        "| Voxel type | uint16 |",
+        "| Spacing (µm per voxel) | 1.5 x 0.25 x 0.5 (Z x Y x X) |",
+        "## Cells per volume",
+        "--out DIR --dim 3 --size 5x48x40",
+        "--do_3D --anisotropy",
+    ):
+        assert fact in card, fact
+    assert "image" not in card.split("##")[0].lower()
+    assert "# Synthetic microscopy volumes" in data_card([], volumes.model_copy(update={"count": 0}))
+
+
 def test_the_card_depends_on_its_arguments_alone(settings, records):
     assert data_card(records, settings, "card") == data_card(list(records), settings.model_copy(), "card")
     assert data_card(records, settings, command="make data").count("make data") == 1
@@ -68,6 +86,15 @@ def test_every_format_says_how_to_load_it(settings, records):
     assert "stardist/train/images/*.tif" in card
     alone = data_card(records, settings.model_copy(update={"formats": ("cellpose",)}))
     assert "cellpose --train --dir . --mask_filter _masks" in alone
+
+
+def test_python_snippets_of_volumes_are_python(settings, make_sample, records_of):
+    volumes = settings.model_copy(update={"formats": ("folder", "ome-tiff", "stardist", "ome-zarr", "nnunet")})
+    card = data_card(records_of(make_sample(shape=(5, 48, 40))), volumes)
+    snippets = re.findall(r"```python\n(.*?)```", card, flags=re.DOTALL)
+    assert len(snippets) == 6
+    for snippet in snippets:
+        ast.parse(snippet)
 
 
 def test_python_snippets_are_python(settings, records):

@@ -8,10 +8,18 @@ import pytest
 from cytocascade.errors import CytoCascadeError
 from cytocascade.export.registry import FORMATS, format_root, get_exporters
 
+IMAGE, VOLUME = (48, 40), (6, 48, 40)
+CASES = [
+    pytest.param(name, shape, id=f"{name}-{len(shape)}d")
+    for name in FORMATS
+    for shape in (IMAGE, VOLUME)
+    if not (name == "coco" and shape == VOLUME)
+]
 
-@pytest.mark.parametrize("name", FORMATS)
-def test_writing_and_finishing_twice_gives_the_same_bytes(name, tmp_path, make_sample, records_of, tree_bytes):
-    samples = [make_sample(index) for index in range(3)]
+
+@pytest.mark.parametrize(("name", "shape"), CASES)
+def test_writing_and_finishing_twice_gives_the_same_bytes(name, shape, tmp_path, make_sample, records_of, tree_bytes):
+    samples = [make_sample(index, shape=shape) for index in range(3)]
     (exporter,) = get_exporters(name)
     for sample in samples:
         exporter.write(tmp_path / "once", sample)
@@ -27,21 +35,27 @@ def test_writing_and_finishing_twice_gives_the_same_bytes(name, tmp_path, make_s
     assert not any(part.startswith(".") for name in once for part in name.split("/"))
 
 
-@pytest.mark.parametrize("name", FORMATS)
-def test_sample_files_are_the_files_that_exist_after_finish(name, tmp_path, make_sample, records_of, tree_bytes):
-    samples = [make_sample(index) for index in range(2)]
+@pytest.mark.parametrize(("name", "shape"), CASES)
+def test_sample_files_are_the_files_that_exist_after_finish(name, shape, tmp_path, make_sample, records_of, tree_bytes):
+    samples = [make_sample(index, shape=shape) for index in range(2)]
     (exporter,) = get_exporters(name)
-    for sample in samples:
-        assert all(path.is_file() for path in exporter.write(tmp_path, sample))
+    written = {sample.index: exporter.write(tmp_path, sample) for sample in samples}
+    assert all(path.exists() for paths in written.values() for path in paths)
     of_set = [path.relative_to(tmp_path).as_posix() for path in exporter.finish(tmp_path, records_of(*samples))]
-    of_samples = exporter.sample_files(records_of(*samples))
+    of_samples = {
+        index: [path.relative_to(tmp_path).as_posix() for path in paths] for index, paths in written.items()
+    } | exporter.sample_files(records_of(*samples))
     assert sorted(of_samples) == [0, 1]
-    assert sorted([*of_set, *of_samples[0], *of_samples[1]]) == sorted(tree_bytes(tmp_path))
+    listed = [*of_set, *of_samples[0], *of_samples[1]]
+    assert len(set(listed)) == len(listed)
+    units = {file for file in listed if (tmp_path / file).is_dir()}  # a folder stands for all that it holds
+    found = {next((unit for unit in units if name.startswith(f"{unit}/")), name) for name in tree_bytes(tmp_path)}
+    assert found == set(listed)
 
 
-@pytest.mark.parametrize("name", FORMATS)
-def test_an_image_without_cells_and_one_with_a_single_cell_are_written(name, tmp_path, make_sample, records_of):
-    samples = [make_sample(0, cells=0), make_sample(1, cells=1)]
+@pytest.mark.parametrize(("name", "shape"), CASES)
+def test_an_image_without_cells_and_one_with_a_single_cell_are_written(name, shape, tmp_path, make_sample, records_of):
+    samples = [make_sample(0, cells=0, shape=shape), make_sample(1, cells=1, shape=shape)]
     (exporter,) = get_exporters(name)
     for sample in samples:
         exporter.write(tmp_path, sample)
@@ -51,12 +65,13 @@ def test_an_image_without_cells_and_one_with_a_single_cell_are_written(name, tmp
     )
 
 
-@pytest.mark.parametrize("name", ["cellpose", "coco"])
-def test_formats_of_planes_refuse_volumes(name, tmp_path, make_sample):
+def test_formats_of_planes_refuse_volumes(tmp_path, make_sample):
     with pytest.raises(CytoCascadeError, match="holds no 3D arrays"):
-        get_exporters(name)[0].write(tmp_path, make_sample(shape=(5, 48, 40)))
-    with pytest.raises(CytoCascadeError, match="Formats for 3D are folder, ome-tiff, ctc, stardist"):
-        get_exporters(f"folder,{name}", dim=3)
+        get_exporters("coco")[0].write(tmp_path, make_sample(shape=VOLUME))
+    able = "folder, ome-tiff, ctc, cellpose, stardist, ome-zarr, nnunet"
+    with pytest.raises(CytoCascadeError, match=f"Formats for 3D are {able}"):
+        get_exporters("folder,coco", dim=3)
+    assert len(get_exporters(able, dim=3)) == 7
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -84,14 +99,15 @@ def test_only_several_formats_get_folders_of_their_own(tmp_path):
     assert format_root(tmp_path, two[1], two) == tmp_path / "coco"
 
 
-@pytest.mark.parametrize("name", FORMATS)
-def test_usage_names_paths_that_exist(name, tmp_path, make_sample, records_of):
+@pytest.mark.parametrize(("name", "shape"), CASES)
+def test_usage_names_paths_that_exist(name, shape, tmp_path, make_sample, records_of):
     (exporter,) = get_exporters(name)
-    exporter.write(tmp_path, make_sample())
-    exporter.finish(tmp_path, records_of(make_sample()))
-    first = exporter.usage("").split("`")[1]
+    sample = make_sample(shape=shape)
+    exporter.write(tmp_path, sample)
+    exporter.finish(tmp_path, records_of(sample))
+    first = exporter.usage("", records_of(sample)).split("`")[1]
     assert list(tmp_path.glob(first)), first
-    assert exporter.usage("sub/").split("`")[1] == f"sub/{first}"
+    assert exporter.usage("sub/", records_of(sample)).split("`")[1] == f"sub/{first}"
 
 
 def test_negative_labels_are_refused(tmp_path, make_sample):

@@ -17,4 +17,6 @@ def test_pairs_come_back_with_their_spacing(tmp_path, make_sample, shape):
             assert tiff.is_ome
             np.testing.assert_array_equal(tiff.asarray(), array)
             pixels = tifffile.xml2dict(tiff.ome_metadata)["OME"]["Image"]["Pixels"]
-            assert (pixels["PhysicalSizeY"], pixels["PhysicalSizeX"]) == sample.spacing[-2:]
+            axes = "ZYX"[-len(shape) :]
+            assert tiff.series[0].axes == axes
+            assert tuple(pixels[f"PhysicalSize{axis}"] for axis in axes) == sample.spacing

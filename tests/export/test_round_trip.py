@@ -15,6 +15,7 @@ READ_AS = {
     "ctc": "ctc",
     "cellpose": "cellpose",
     "stardist": "stardist",
+    "ome-zarr": "ome-zarr",
 }
 CASES = [
     pytest.param(name, shape, id=f"{name}-{len(shape)}d")

@@ -27,6 +27,14 @@ def test_settings_come_back(tmp_path, settings):
     check_same_settings(tmp_path / "dataset.json", settings)
 
 
+def test_an_unused_option_of_volumes_is_not_mentioned(tmp_path, settings):
+    write_settings(tmp_path / "dataset.json", settings)
+    assert "slice_step" not in (tmp_path / "dataset.json").read_text()
+    changed = settings.model_copy(update={"slice_step": 4})
+    write_settings(tmp_path / "dataset.json", changed)
+    assert read_settings(tmp_path / "dataset.json") == changed
+
+
 def test_a_folder_without_settings_may_be_begun(tmp_path, settings):
     check_same_settings(tmp_path / "dataset.json", settings)
 
@@ -59,7 +67,9 @@ def test_missing_settings_are_named_in_the_error(tmp_path):
         read_settings(tmp_path / "dataset.json")
 
 
-@pytest.mark.parametrize("change", [{"count": -1}, {"formats": ()}, {"test_fraction": 1.0}, {"colour": "red"}])
+@pytest.mark.parametrize(
+    "change", [{"count": -1}, {"formats": ()}, {"test_fraction": 1.0}, {"slice_step": 0}, {"colour": "red"}]
+)
 def test_impossible_settings_are_refused(settings, change):
     with pytest.raises(ValidationError):
         DatasetSettings(**{**settings.model_dump(), **change})

@@ -29,7 +29,8 @@ os.replace = dying
 writer.add(sample)
 """
 
-ALL = ("folder", "ome-tiff", "ctc", "cellpose", "stardist", "coco")
+ALL = ("folder", "ome-tiff", "ctc", "cellpose", "stardist", "coco", "ome-zarr", "nnunet")
+VOLUMES = tuple(name for name in ALL if name != "coco")
 
 
 def settings_for(*formats: str, count: int = 4, **options) -> DatasetSettings:
@@ -85,8 +86,13 @@ def test_the_manifest_lists_every_file_of_every_sample(whole, tree_bytes):
         "README.md",
         "coco/annotations.json",
         "ctc/01_GT/TRA/man_track.txt",
+        "nnunet/Dataset501_Cells/dataset.json",
     }
-    assert sorted(listed) == sorted(set(tree_bytes(whole)) - others)
+    folders = {file for file in listed if file.endswith(".ome.zarr")}
+    assert len(folders) == 4
+    files = set(tree_bytes(whole)) - others
+    assert all(any(file.startswith(f"{folder}/") for file in files) for folder in folders)
+    assert sorted(set(listed) - folders) == sorted(file for file in files if not file.startswith("ome-zarr/"))
 
 
 def test_order_and_interruptions_leave_no_trace(whole, tmp_path, make_sample, tree_bytes):
@@ -96,6 +102,9 @@ def test_order_and_interruptions_leave_no_trace(whole, tmp_path, make_sample, tr
     first.add(make_sample(1))
     first.write(make_sample(0))  # killed before the manifest knew of it
     (root / "folder/images/.000002.tif.4711.tmp").write_bytes(b"half")
+    half = root / "ome-zarr/.000002.ome.zarr.4711.tmp/labels"
+    half.mkdir(parents=True)
+    (half / ".zarr.json.4711.tmp").write_bytes(b"half")
     with (root / "manifest.jsonl").open("ab") as file:
         file.write(b'{"cells":[{"lab')
     second = DatasetWriter(root, settings_for(*ALL))
@@ -215,8 +224,50 @@ def test_an_empty_data_set_is_a_data_set(tmp_path, tree_bytes):
     assert json.loads((tmp_path / "coco/annotations.json").read_text())["images"] == []
 
 
-def test_volumes_are_written_in_every_format_that_holds_them(tmp_path, make_sample):
-    writer = DatasetWriter(tmp_path, settings_for("folder", "ome-tiff", "ctc", "stardist", count=1), dim=3)
-    writer.add(make_sample(0, shape=(5, 48, 40)))
+@pytest.fixture
+def volumes(tmp_path, make_sample):
+    """Volumes in all formats that hold them, every second one for testing."""
+    writer = DatasetWriter(tmp_path / "volumes", settings_for(*VOLUMES, count=2, test_fraction=0.5), dim=3)
+    for index in range(2):
+        writer.add(make_sample(index, shape=(6, 48, 40)))
     writer.finish()
-    assert "5 x 48 x 40 (Z x Y x X)" in (tmp_path / "README.md").read_text()
+    return tmp_path / "volumes"
+
+
+def test_volumes_are_written_in_every_format_that_holds_them(volumes):
+    assert "6 x 48 x 40 (Z x Y x X)" in (volumes / "README.md").read_text()
+    assert sorted(path.name for path in volumes.iterdir() if path.is_dir()) == sorted(VOLUMES)
+
+
+def test_the_manifest_lists_every_slice_of_a_volume(volumes, tree_bytes):
+    records = read_manifest(volumes / "manifest.jsonl")
+    for record, part in zip(records, ("train", "test")):
+        slices = sorted(name for name in tree_bytes(volumes) if name.startswith(f"cellpose/{part}/"))
+        assert slices
+        assert sorted(record["files"]["cellpose"]) == slices
+
+
+def test_interrupted_volumes_are_continued_to_the_same_bytes(volumes, tmp_path, make_sample, tree_bytes):
+    settings = settings_for(*VOLUMES, count=2, test_fraction=0.5)
+    first = DatasetWriter(tmp_path / "cut", settings, dim=3)
+    first.add(make_sample(1, shape=(6, 48, 40)))
+    first.write(make_sample(0, shape=(6, 48, 40)))  # killed before the manifest knew of it
+    second = DatasetWriter(tmp_path / "cut", settings, dim=3)
+    second.add(make_sample(0, shape=(6, 48, 40)))
+    second.finish()
+    second.finish()
+    assert tree_bytes(tmp_path / "cut") == tree_bytes(volumes)
+
+
+def test_the_slice_step_reaches_the_format_and_the_settings(tmp_path, make_sample):
+    counts = []
+    for step in (2, 20):
+        root = tmp_path / str(step)
+        writer = DatasetWriter(root, settings_for("cellpose", count=1, slice_step=step), dim=3)
+        writer.add(make_sample(0, shape=(6, 48, 40)))
+        writer.finish()
+        counts.append(len(list((root / "train").iterdir())))
+        assert f"--slice-step {step}" in (root / "README.md").read_text()
+    assert counts[0] > 3 * counts[1]
+    with pytest.raises(CytoCascadeError, match="slice_step was 20, now 3"):
+        DatasetWriter(root, settings_for("cellpose", count=1, slice_step=3), dim=3)

@@ -99,3 +99,34 @@ def test_folder_without_images_tells_what_it_holds(tmp_path: Path) -> None:
     (tmp_path / "images" / "a.czi").write_bytes(b"")
     with pytest.raises(CytoCascadeError, match=r"images: the folder holds no images(.|\n)*\.czi"):
         find_pairs(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a_z012.tif", "a_z012_masks.tif", "a_masks_z12.tif", "a_z0012_label.png"])
+def test_slice_number_in_a_mask_name_pairs_it_with_the_stack(tmp_path: Path, name: str) -> None:
+    touch(tmp_path, "images/a.tif", "images/b.tif", "masks/a_z003.tif", f"masks/{name}", "masks/b.tif")
+    first, second = find_pairs(tmp_path, slices=True).pairs
+    assert (first.name, first.mask) == ("a", tmp_path / "masks")
+    assert first.slices == ((3, tmp_path / "masks/a_z003.tif"), (12, tmp_path / "masks" / name))
+    assert (second.name, second.slices) == ("b", ())
+    with pytest.raises(CytoCascadeError, match=r"1 images have no mask: a\.tif"):
+        find_pairs(tmp_path)
+
+
+def test_slices_beside_their_stack_are_found_and_others_stay_alone(tmp_path: Path) -> None:
+    touch(tmp_path, "x.tif", "x_z004_masks.tif", "x_z009_masks.tif")
+    (pair,) = find_pairs(tmp_path, slices=True).pairs
+    assert [(z, file.name) for z, file in pair.slices] == [(4, "x_z004_masks.tif"), (9, "x_z009_masks.tif")]
+    touch(tmp_path, "y_z004_masks.tif")
+    with pytest.raises(CytoCascadeError, match=r"1 masks have no image: y_z004_masks\.tif"):
+        find_pairs(tmp_path, slices=True)
+
+
+def test_names_that_end_like_a_slice_pair_with_their_equals_first(tmp_path: Path) -> None:
+    touch(tmp_path, "images/a.tif", "images/a_z003.tif", "masks/a.tif", "masks/a_z003.tif")
+    assert [(pair.name, pair.slices) for pair in find_pairs(tmp_path, slices=True).pairs] == [("a", ()), ("a_z003", ())]
+
+
+def test_two_masks_of_one_slice_are_refused(tmp_path: Path) -> None:
+    touch(tmp_path, "images/a.tif", "masks/a_z003.tif", "masks/a_z03.tif")
+    with pytest.raises(CytoCascadeError, match=r"a_z003\.tif and a_z03\.tif are both masks of slice 3"):
+        find_pairs(tmp_path, slices=True)

@@ -5,6 +5,7 @@ import pytest
 import tifffile
 
 from cytocascade.images.readers import read_image
+from cytocascade.images.spacing import lateral_spacing
 
 STACK = np.zeros((3, 16, 17), np.uint16)
 PLANE = STACK[0]
@@ -85,3 +86,12 @@ def test_tifffile_description_with_ome_names_is_read(tmp_path: Path) -> None:
     metadata = {"axes": "ZYX", "PhysicalSizeZ": 500, "PhysicalSizeY": 250, "PhysicalSizeX": 125, "unit": "nm"}
     found = stated(tmp_path / "a.tif", STACK, metadata=metadata)
     assert found == pytest.approx((0.5, 0.25, 0.125))
+
+
+def test_lateral_spacing_is_found_where_the_z_step_is_not(tmp_path: Path) -> None:
+    metadata = {"axes": "ZYX", "PhysicalSizeX": 0.2, "PhysicalSizeY": 0.3}
+    assert stated(tmp_path / "a.ome.tif", STACK, ome=True, metadata=metadata) is None
+    assert lateral_spacing(tmp_path / "a.ome.tif") == pytest.approx((0.3, 0.2))
+    tifffile.imwrite(tmp_path / "b.tif", STACK, photometric="minisblack")
+    assert lateral_spacing(tmp_path / "b.tif") is None
+    assert lateral_spacing(tmp_path / "c.png") is None

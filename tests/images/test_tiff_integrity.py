@@ -48,3 +48,14 @@ def test_circular_list_of_pages_is_refused(tmp_path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(CytoCascadeError, match=r"a\.tif"):
         read_image(path)
+
+
+@pytest.mark.parametrize("tile", [None, (16, 16)])
+def test_image_that_claims_more_rows_than_are_stored_is_refused(tmp_path: Path, tile: tuple[int, int] | None) -> None:
+    path = tmp_path / "a.tif"
+    pixels = np.zeros((32, 32), np.uint8)
+    tifffile.imwrite(path, pixels, photometric="minisblack", compression="zlib", tile=tile, rowsperstrip=16)
+    with tifffile.TiffFile(path, mode="r+b") as tif:
+        tif.pages.first.tags["ImageLength"].overwrite(50_000)
+    with pytest.raises(CytoCascadeError, match=r"a\.tif: the file is cut off: page 1 has . of \d+ strips or tiles"):
+        read_image(path)

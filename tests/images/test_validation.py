@@ -5,7 +5,13 @@ import pytest
 from skimage.draw import disk
 
 from cytocascade.errors import CytoCascadeError
-from cytocascade.images.validation import check_geometry, check_instances, take_census
+from cytocascade.images.validation import (
+    check_geometry,
+    check_instances,
+    take_census,
+    take_stack_census,
+    usable_outlines,
+)
 
 
 def cells(*places: tuple[int, int, int], value: int = 0, shape: tuple[int, int] = (80, 80)) -> np.ndarray:
@@ -112,3 +118,30 @@ def test_components_that_look_merged_or_tiny_are_remarked() -> None:
         "1 of 3 components have fewer than 20 pixels",
         "1 of 3 components are not convex: touching cells may be merged",
     )
+
+
+def test_stack_census_counts_a_cell_by_its_best_outline() -> None:
+    labels = np.zeros((5, 30, 30), np.uint16)
+    labels[0:2, 4:10, 4:10] = 1  # whole in the first slice, where the stack ends
+    labels[2, 0:8, 20:26] = 2  # cut in one slice, whole in the next
+    labels[3, 2:8, 20:26] = 2
+    labels[1:5, 12:20, 0:6] = 3  # cut in all
+    labels[1:5, 22:26, 22:26] = 4  # 16 pixels in every slice, 64 voxels
+    census = take_stack_census(labels, range(5))
+    assert (census.labelled, census.cut, census.small, census.usable) == (4, 1, 1, 2)
+    assert take_stack_census(labels, (2,)).usable == 0
+    assert take_stack_census(labels, ()).labelled == 0
+
+
+def test_stack_census_leaves_out_slices_that_are_not_annotated() -> None:
+    labels = np.zeros((20, 30, 30), np.uint16)
+    labels[[2, 18], 4:12, 4:12] = 1
+    assert take_stack_census(labels, (2, 18)).remarks == ()
+    labels[18] = np.roll(labels[18], 16, axis=1)
+    assert take_stack_census(labels, (2, 18)).remarks == ("label 1 is in pieces far apart: is it one cell?",)
+
+
+def test_usable_outlines_are_whole_and_no_specks() -> None:
+    labels = cells((20, 20, 6), (2, 50, 6), (50, 50, 2), (60, 20, 4))
+    assert usable_outlines(labels).tolist() == [1, 4]
+    assert usable_outlines(np.zeros((9, 9), np.uint16)).tolist() == []

@@ -18,7 +18,6 @@ from cytocascade.diffusion.network import Network
 from cytocascade.errors import CytoCascadeError
 from cytocascade.storage import write_atomically
 
-
 Kind = TypeVar("Kind", bound=Network)
 
 

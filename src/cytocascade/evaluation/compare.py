@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from cytocascade import __version__
 from cytocascade.evaluation.descriptors import describe_cells
@@ -187,53 +186,3 @@ def _limits(measured: MeasuredSet, role: str) -> list[str]:
     elif len(measured.cells) == MAX_CELLS:
         notes.append(f"Texture, copies and label fit rest on {MAX_CELLS} {role} cells drawn at random.")
     return notes
-
-
-def evaluate_folders(
-    real: Path,
-    synthetic: Path,
-    out: Path,
-    *,
-    training: Path | None = None,
-    spacing: tuple[float, ...] | None = None,
-    sparse: bool = False,
-    layout: str = "auto",
-    seed: int = 0,
-    features: Choice = "auto",
-    progress: Progress | None = None,
-) -> Evaluation:
-    """Read folders, compare them and write the report to `out`.
-
-    Parameters
-    ----------
-    real, synthetic : path
-        Data sets in any layout that `cytocascade.images.read_dataset` knows.
-    out : path
-        Folder for ``report.json`` and ``index.html``.
-    training : path, optional
-        The images the model was fitted on.
-    spacing : tuple of float, optional
-        Micrometres per pixel (y, x), where the files do not say.
-    sparse : bool
-        Whether the real images show cells without a label.
-    layout, seed, features, progress
-        As for `read_dataset` and `evaluate`.
-
-    Raises
-    ------
-    CytoCascadeError
-        If a folder cannot be read, or as for `evaluate`.
-    """
-    from cytocascade.evaluation.report import require_matplotlib, write_report
-    from cytocascade.images import read_dataset
-
-    require_matplotlib()
-    sets = [
-        None if folder is None else list(read_dataset(folder, spacing=spacing, sparse=is_sparse, layout=layout))
-        for folder, is_sparse in ((real, sparse), (synthetic, False), (training, sparse))
-    ]
-    evaluation, pictures = evaluate_with_pictures(
-        sets[0] or [], sets[1] or [], training=sets[2], seed=seed, features=features, progress=progress
-    )
-    write_report(evaluation, pictures, out)
-    return evaluation

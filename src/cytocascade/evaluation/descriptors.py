@@ -68,7 +68,7 @@ def _describe(measured: MeasuredSet, cell: CellReference, maps: _Maps) -> dict[s
         "contrast to noise": table["contrast"],
     }
     result |= _shape(window, table)
-    result |= _intensity(relative[window.own])
+    result |= describe_intensity(relative[window.own])
     result |= _bands(window, maps, scale, image.noise)
     result |= _patterns(window, maps)
     result |= _cooccurrence(relative, window.own)
@@ -92,7 +92,8 @@ def _shape(window: Window, table: dict[str, float]) -> dict[str, float]:
     }
 
 
-def _intensity(inside: Array) -> dict[str, float]:
+def describe_intensity(inside: Array) -> dict[str, float]:
+    """Return the distribution of the intensities (n,) of one cell, relative to its mean signal."""
     low, lower, upper, high = np.percentile(inside, [5, 25, 75, 95])
     spread = float(inside.std())
     return {

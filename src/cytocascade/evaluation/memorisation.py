@@ -12,7 +12,7 @@ from scipy.stats import binom
 from cytocascade.errors import CytoCascadeError
 from cytocascade.evaluation.identity import possibly_same, tracks
 from cytocascade.evaluation.measured import CellReference, MeasuredSet
-from cytocascade.evaluation.results import ClosePair, Memorisation
+from cytocascade.evaluation.results import ClosePair, Memorisation, Verdict
 from cytocascade.types import Array, FloatArray
 
 SIDE = 32
@@ -172,29 +172,64 @@ def memorisation_check(
     normal, null = _normal_distances(ours, reference, same_set=training is None)
     found = nearest(theirs, reference)
     distances = found.distance
-    # With nothing to compare with (all cells in one place) only identical cells can be called copies.
-    limit = float(np.percentile(normal, 1)) if len(normal) else 1e-3
-    fraction = float((distances < limit).mean())
-    # The limit itself is uncertain when it rests on few cells: 3/n is its 95 % bound.
-    chance = min(1.0, 0.01 + 3 / max(len(normal), 1))
-    allowed = max(0.03, float(binom.ppf(0.999, len(distances), chance)) / len(distances))
-    copies = int((distances < 0.5 * limit).sum())
+    closeness = judge_closeness(distances, normal)
     closest = [_pair(theirs, found, reference, int(i)) for i in np.argsort(distances, kind="stable")[:SHOWN]]
     result = Memorisation(
         reference="real" if training is None else "training",
         reference_cells=len(reference.cells),
         null=null,
-        null_percentile_1=limit,
-        null_median=float(np.median(normal)) if len(normal) else limit,
+        null_percentile_1=closeness.limit,
+        null_median=float(np.median(normal)) if len(normal) else closeness.limit,
         synthetic_median=float(np.median(distances)),
-        fraction_closer=fraction,
-        fraction_allowed=allowed,
-        copies=copies,
-        verdict="met" if copies == 0 and fraction <= allowed else "missed",
+        fraction_closer=closeness.fraction,
+        fraction_allowed=closeness.allowed,
+        copies=closeness.copies,
+        verdict=closeness.verdict,
         video=tracks(reference.images)[1],
         closest=closest,
     )
     return result, distances, normal
+
+
+@dataclass(frozen=True)
+class Closeness:
+    """How nearest distances compare with normal ones.
+
+    Attributes
+    ----------
+    limit : float
+        1st percentile of the normal distances.
+    fraction : float
+        Fraction of the distances below it.
+    allowed : float
+        What chance gives at most (99.9 %), at least 0.03.
+    copies : int
+        Distances below half of `limit`.
+    """
+
+    limit: float
+    fraction: float
+    allowed: float
+    copies: int
+
+    @property
+    def verdict(self) -> Verdict:
+        """Return "met" if there are no copies and the fraction is not more than allowed."""
+        return "met" if self.copies == 0 and self.fraction <= self.allowed else "missed"
+
+
+def judge_closeness(distances: Array, normal: Array) -> Closeness:
+    """Compare nearest `distances` (n,) of synthetic cells with those of real cells, `normal` (m,)."""
+    # With nothing to compare with (all cells in one place) only identical cells can be called copies.
+    limit = float(np.percentile(normal, 1)) if len(normal) else 1e-3
+    # The limit itself is uncertain when it rests on few cells: 3/n is its 95 % bound.
+    chance = min(1.0, 0.01 + 3 / max(len(normal), 1))
+    return Closeness(
+        limit=limit,
+        fraction=float((distances < limit).mean()),
+        allowed=max(0.03, float(binom.ppf(0.999, len(distances), chance)) / len(distances)),
+        copies=int((distances < 0.5 * limit).sum()),
+    )
 
 
 def _without_specks(measured: MeasuredSet, smallest: float) -> MeasuredSet:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Sequence
 from html import escape
 
 from cytocascade.evaluation import charts, drawings
 from cytocascade.evaluation.compare import Pictures
+from cytocascade.evaluation.markup import (
+    document,
+    figure,
+    floor_in_words,
+    image,
+    notes_list,
+    number,
+    score,
+    section,
+    summary_table,
+    table,
+)
 from cytocascade.evaluation.perceptual import cell_crop_side
-from cytocascade.evaluation.results import Evaluation, Floored
-from cytocascade.evaluation.style import STYLE
+from cytocascade.evaluation.results import Evaluation
 from cytocascade.evaluation.summary import FRECHET_GOAL, TITLES
-
-VERDICTS = {"met": "✓ met", "missed": "✗ missed", "shown": "–"}
 
 
 def page(evaluation: Evaluation, pictures: Pictures) -> str:
@@ -31,56 +38,14 @@ def page(evaluation: Evaluation, pictures: Pictures) -> str:
         _faithfulness(evaluation),
         _method(evaluation),
     ]
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>Synthetic against real cells</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
-        + "\n".join(sections)
-        + "\n</main>\n</body>\n</html>\n"
-    )
-
-
-def _image(data: bytes, alt: str, kind: str = "") -> str:
-    encoded = base64.b64encode(data).decode("ascii")
-    return f'<img class="{kind}" alt="{escape(alt)}" src="data:image/png;base64,{encoded}">'
-
-
-def _section(title: str, lead: str, body: str, identity: str) -> str:
-    return f'<section id="{identity}">\n<h2>{escape(title)}</h2>\n<p class="lead">{lead}</p>\n{body}\n</section>'
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table of cells that are HTML already."""
-    titles = "".join(f"<th>{escape(title)}</th>" for title in head)
-    body = "\n".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table>\n<thead><tr>{titles}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
-
-
-def _figure(data: bytes, caption: str, kind: str = "", image_kind: str = "") -> str:
-    return (
-        f'<figure class="{kind}">{_image(data, caption, image_kind)}<figcaption>{escape(caption)}</figcaption></figure>'
-    )
-
-
-def _number(value: float) -> str:
-    if value == 0:
-        return "0"
-    if abs(value) >= 100:
-        return f"{value:.0f}"
-    return f"{value:.1f}" if abs(value) >= 10 else (f"{value:.2f}" if abs(value) >= 0.01 else f"{value:.1g}")
-
-
-def _floor(figure: Floored) -> str:
-    return f"{_number(figure.floor)} <small>(first half against second: {_number(figure.floor_contiguous)})</small>"
+    return document("Synthetic against real cells", sections)
 
 
 def _head(evaluation: Evaluation) -> str:
     real, synthetic = evaluation.real, evaluation.synthetic
-    with_goal = [row for row in evaluation.summary if row.verdict != "shown"]
-    met = sum(row.verdict == "met" for row in with_goal)
     return (
         "<header>\n<h1>Synthetic against real cells</h1>\n"
-        f'<p class="score"><strong>{met} of {len(with_goal)}</strong> goals met</p>\n'
+        f"{score(evaluation.summary)}\n"
         f'<p><span class="key real"></span> {real.images} real images with {real.cells} cells &emsp; '
         f'<span class="key synthetic"></span> {synthetic.images} synthetic images with {synthetic.cells} cells</p>\n'
         "</header>"
@@ -93,22 +58,8 @@ def _summary(evaluation: Evaluation) -> str:
         "to do better. Where figure and floor are close, the synthetic cells differ from real ones no more than real "
         "ones do among themselves."
     )
-    table = _table(
-        ("What", "Figure", "Floor", "Goal", "Verdict"),
-        [
-            (
-                escape(row.name),
-                _number(row.value),
-                "" if row.floor is None else _number(row.floor),
-                escape(row.goal),
-                f'<span class="{row.verdict}">{VERDICTS[row.verdict]}</span>',
-            )
-            for row in evaluation.summary
-        ],
-    )
     remarks = [*evaluation.notes, *([evaluation.perceptual.note] if evaluation.perceptual.note else [])]
-    notes = "".join(f"<li>{escape(note)}</li>" for note in remarks)
-    return _section("At a glance", lead, table + (f'<ul class="note">{notes}</ul>' if notes else ""), "summary")
+    return section("At a glance", lead, summary_table(evaluation.summary) + notes_list(remarks), "summary")
 
 
 def _fields(evaluation: Evaluation, pictures: Pictures) -> str:
@@ -124,27 +75,27 @@ def _fields(evaluation: Evaluation, pictures: Pictures) -> str:
         ("gamma", "Dim parts lifted"),
         ("outlined", "Dim parts lifted, with the outlines of the labels"),
     ):
-        row = "".join(_figure(views[view], title, kind, "field") for title, kind, views in columns)
+        row = "".join(figure(views[view], title, kind, "field") for title, kind, views in columns)
         body += f'<h3>{words}</h3>\n<div class="row four">{row}</div>\n'
     lead = (
         "Good: at a glance you cannot say which is which. Look at density and touching groups, at the background "
         "between cells and its noise, and whether outlines run along the edges."
     )
-    return _section("Whole fields", lead, body, "fields")
+    return section("Whole fields", lead, body, "fields")
 
 
 def _cells(evaluation: Evaluation, pictures: Pictures) -> str:
     grey = (evaluation.perceptual.low, evaluation.perceptual.high)
     side = cell_crop_side(pictures.real)
     body = "".join(
-        _figure(drawings.cell_grid(measured, side, grey, evaluation.seed), f"{kind} cells", f"{kind} wide") + "\n"
+        figure(drawings.cell_grid(measured, side, grey, evaluation.seed), f"{kind} cells", f"{kind} wide") + "\n"
         for kind, measured in (("real", pictures.real), ("synthetic", pictures.synthetic))
     )
     lead = (
         f"Cells drawn at random, each in a square of {side} px, in one grey range with dim parts lifted. "
         "Good: the same variety of shapes, brightness, texture and rims in both."
     )
-    return _section("Cells", lead, body, "cells")
+    return section("Cells", lead, body, "cells")
 
 
 def _features(evaluation: Evaluation, pictures: Pictures) -> str:
@@ -153,21 +104,21 @@ def _features(evaluation: Evaluation, pictures: Pictures) -> str:
         "values would have to be moved to turn one distribution into the other, in standard deviations of the real "
         "cells. Good: at most 0.25. Cells cut by the frame are left out, except as neighbours."
     )
-    table = _table(
+    rows = table(
         ("Feature", "Real mean ± sd", "Synthetic mean ± sd", "Distance", "Floor"),
         [
             (
                 escape(f"{TITLES[row.name]} ({row.unit})" if row.unit else TITLES[row.name]),
-                f"{_number(row.real_mean)} ± {_number(row.real_sd)}",
-                f"{_number(row.synthetic_mean)} ± {_number(row.synthetic_sd)}",
-                _number(row.distance.value),
-                _floor(row.distance),
+                f"{number(row.real_mean)} ± {number(row.real_sd)}",
+                f"{number(row.synthetic_mean)} ± {number(row.synthetic_sd)}",
+                number(row.distance.value),
+                floor_in_words(row.distance),
             )
             for row in evaluation.features
         ],
     )
-    chart = _image(charts.feature_histograms(evaluation, pictures), "Histograms of the features", "chart")
-    return _section("What the cells measure", lead, chart + table, "features")
+    chart = image(charts.feature_histograms(evaluation, pictures), "Histograms of the features", "chart")
+    return section("What the cells measure", lead, chart + rows, "features")
 
 
 def _two_sample(evaluation: Evaluation) -> str:
@@ -185,8 +136,8 @@ def _two_sample(evaluation: Evaluation) -> str:
         f"{test.cells_per_class} cells of each kind, {test.folds} folds, no image in two folds. Clearly less than 50% "
         "happens when the same cells are on both sides.</p>"
     )
-    chart = _image(charts.telling_bars(test.telling), "Telling descriptors", "chart")
-    return _section("Can real and synthetic cells be told apart?", lead, chart + note, "two-sample")
+    chart = image(charts.telling_bars(test.telling), "Telling descriptors", "chart")
+    return section("Can real and synthetic cells be told apart?", lead, chart + note, "two-sample")
 
 
 def _spectra(evaluation: Evaluation) -> str:
@@ -195,35 +146,35 @@ def _spectra(evaluation: Evaluation) -> str:
         "on each other. Too low on the right: blurred, or too little noise. A bump: a grid or seam. Too low on the "
         "left: brightness or density varies too little. Single cells are taken relative to their own signal."
     )
-    return _section("Structure by scale", lead, _image(charts.spectra(evaluation), "Power spectra", "chart"), "spectra")
+    return section("Structure by scale", lead, image(charts.spectra(evaluation), "Power spectra", "chart"), "spectra")
 
 
 def _perceptual(evaluation: Evaluation) -> str:
     found = evaluation.perceptual
     if not found.distances:
-        return _section("Network features", escape(found.note), "", "perceptual")
+        return section("Network features", escape(found.note), "", "perceptual")
     lead = (
         f"{escape(found.frechet_name)} and {escape(found.kernel_name)}: how far apart both sets are in the eyes of a "
         "network trained on photographs. The Fréchet distance grows when there are few tiles, so it means something "
         f"only beside its floor at the same number. Good: at most {FRECHET_GOAL:g} times the floor. The kernel "
         f"distance is 0 on average for equal sets. {escape(found.note)}"
     )
-    table = _table(
+    rows = table(
         ("Seen", "Tiles each", found.frechet_name, "Floor", "With all tiles", found.kernel_name, "Floor"),
         [
             (
                 f"{'Tiles of fields' if one.what == 'fields' else 'Single cells'}, {one.side} px",
                 str(one.count),
-                _number(one.frechet.value),
-                _floor(one.frechet),
-                f"{_number(one.frechet_all)} <small>({one.count_all} each)</small>",
+                number(one.frechet.value),
+                floor_in_words(one.frechet),
+                f"{number(one.frechet_all)} <small>({one.count_all} each)</small>",
                 f"{one.kernel.value:.4f} ± {one.kernel_sd:.4f}",
                 f"{one.kernel.floor:.4f}",
             )
             for one in found.distances
         ],
     )
-    return _section("Network features", lead, table, "perceptual")
+    return section("Network features", lead, rows, "perceptual")
 
 
 def _memorisation(evaluation: Evaluation, pictures: Pictures) -> str:
@@ -236,14 +187,14 @@ def _memorisation(evaluation: Evaluation, pictures: Pictures) -> str:
         f"(chance: 1%, allowed here: {found.fraction_allowed:.1%}); copies: <strong>{found.copies}</strong>."
     )
     strips = drawings.pair_strip(found.closest, pictures.synthetic, pictures.reference)
-    figures = "".join(_figure(strip, f"{pair.distance:.2f}") for pair, strip in zip(found.closest, strips))
-    chart = charts.nearest_distances(pictures, found.null_percentile_1)
+    figures = "".join(figure(strip, f"{pair.distance:.2f}") for pair, strip in zip(found.closest, strips))
+    chart = charts.nearest_distances(pictures.real_nearest, pictures.synthetic_nearest, found.null_percentile_1)
     body = (
-        _image(chart, "Nearest distances", "chart")
+        image(chart, "Nearest distances", "chart")
         + f"<h3>The closest pairs: synthetic on the left, turned to fit, {found.reference} on the right</h3>"
         + f'<div class="row pairs">{figures}</div>'
     )
-    return _section("Are cells copied?", lead, body, "memorisation")
+    return section("Are cells copied?", lead, body, "memorisation")
 
 
 def _faithfulness(evaluation: Evaluation) -> str:
@@ -252,7 +203,7 @@ def _faithfulness(evaluation: Evaluation) -> str:
         "A label is only worth something if it ends where the cell ends. Good: both ratios within 5% of 1, and the "
         "steepest gradient as far from the label's edge as in the real set."
     )
-    table = _table(
+    rows = table(
         ("Measure", "Real", "Synthetic", "Synthetic / real", "Floor"),
         [
             (
@@ -279,7 +230,7 @@ def _faithfulness(evaluation: Evaluation) -> str:
         ],
     )
     note = f'<p class="note">Re-segmentation, tuned on the real images: {escape(found.segmenter)}.</p>'
-    return _section("Do labels fit the image?", lead, table + note, "faithfulness")
+    return section("Do labels fit the image?", lead, rows + note, "faithfulness")
 
 
 def _method(evaluation: Evaluation) -> str:
@@ -287,4 +238,4 @@ def _method(evaluation: Evaluation) -> str:
         f'<p class="note">CytoCascade {escape(evaluation.version)}, seed {evaluation.seed}. '
         "All figures are in report.json beside this page.</p>"
     )
-    return _section("How the figures were made", escape(evaluation.floor), note, "method")
+    return section("How the figures were made", escape(evaluation.floor), note, "method")

@@ -10,7 +10,7 @@ import numpy as np
 from cytocascade.evaluation.extractors import INSTALL_FID, INSTALL_SMALL, Extractor
 from cytocascade.evaluation.frechet import frechet_distance, kernel_distance
 from cytocascade.evaluation.measured import MeasuredImage, MeasuredSet, centred_crop
-from cytocascade.evaluation.results import Perceptual, PerceptualDistance
+from cytocascade.evaluation.results import Perceptual, PerceptualDistance, TileKind
 from cytocascade.evaluation.splits import Split, with_floor
 from cytocascade.seeding import numpy_generator
 from cytocascade.types import Array, FloatArray
@@ -119,7 +119,7 @@ def compare_perceptually(
         count = min(len(ours), len(theirs))
         features = extractor.features(ours), extractor.features(theirs)
         label: Literal["fields", "cells"] = "fields" if what == "fields" else "cells"
-        distances.append(_distance(label, side, count, features, owners, splits, seed))
+        distances.append(tile_distance(label, side, count, features, owners, splits, seed))
     note = "" if extractor.key == "inception" else f"This is not FID. For FID and KID: {INSTALL_FID}"
     return Perceptual(
         extractor=extractor.key,
@@ -132,8 +132,8 @@ def compare_perceptually(
     )
 
 
-def _distance(
-    what: Literal["fields", "cells"],
+def tile_distance(
+    what: TileKind,
     side: int,
     count_all: int,
     features: tuple[Array, Array],
@@ -141,6 +141,25 @@ def _distance(
     splits: Sequence[Split],
     seed: int,
 ) -> PerceptualDistance:
+    """Return the distances of two sets of tiles.
+
+    Parameters
+    ----------
+    what : str
+        What the tiles show; also a key of the draws.
+    side : int
+        Side of the tiles in pixels.
+    count_all : int
+        Tiles that both sets have.
+    features : tuple of ndarray, (n, d) and (m, d) float64
+        Network features of the real and the synthetic tiles.
+    owners : ndarray of int, (n,)
+        Image of each real tile, as counted in `splits`.
+    splits : sequence of Split
+        Halves of the real images.
+    seed : int
+        Seed of the draws.
+    """
     ours, theirs = features
     draw = numpy_generator(seed, "evaluation", "perceptual", what)
     halves = [tuple(np.flatnonzero(np.isin(owners, half)) for half in (s.first, s.second)) for s in splits]

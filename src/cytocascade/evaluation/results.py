@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 Verdict = Literal["met", "missed", "shown"]
+TileKind = Literal["fields", "cells", "xy", "xz"]
 
 
 class _Result(BaseModel):
@@ -82,8 +83,8 @@ class SpectrumComparison(_Result):
 class PerceptualDistance(_Result):
     """Distances between network features of tiles (or single-cell crops) of both sets."""
 
-    what: Literal["fields", "cells"]
-    """Tiles of whole fields, or single-cell crops."""
+    what: TileKind
+    """Tiles of whole fields, or single-cell crops; of volumes: tiles of XY slices, or of isotropic XZ slices."""
     side: int
     """Side of the tiles in pixels, before they are resized for the network."""
     count: int

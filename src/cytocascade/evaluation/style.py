@@ -38,6 +38,7 @@ img.field { width: 100%; }
 img.chart { margin: 0 auto 14px; }
 .row { display: grid; gap: 10px; }
 .row.four { grid-template-columns: repeat(4, minmax(0, 1fr)); }
+.row.two { grid-template-columns: repeat(2, minmax(0, 1fr)); }
 .row.pairs { grid-template-columns: repeat(auto-fill, 175px); }
 @media (max-width: 700px) { .row.four { grid-template-columns: repeat(2, 1fr); } section { padding: 16px; } }
 """

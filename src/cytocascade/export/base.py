@@ -32,7 +32,7 @@ class Exporter(Protocol):
     """Numbers of axes that the format can hold: 2 for images, 3 for volumes."""
 
     def write(self, root: Path, sample: GeneratedSample) -> list[Path]:
-        """Write the files of one sample below `root` and return them.
+        """Write the files of one sample below `root` and return them; a folder that is one unit is returned as such.
 
         Raises
         ------
@@ -49,17 +49,28 @@ class Exporter(Protocol):
         ...
 
     def sample_files(self, records: Sequence[Record]) -> dict[int, list[str]]:
-        """Return the files of each sample after `finish`, as POSIX paths relative to the format's folder."""
+        """Return the files of each sample after `finish`, as POSIX paths relative to the format's folder.
+
+        Samples that are not in the result keep the files that `write` returned.
+        """
         ...
 
-    def usage(self, folder: str) -> str:
-        """Return Markdown that tells how to load the data set when it lies in `folder`."""
+    def usage(self, folder: str, records: Sequence[Record] = ()) -> str:
+        """Return Markdown that tells how to load the data set when it lies in `folder`.
+
+        `records` tell whether it holds images or volumes, and their spacing; without any it holds images.
+        """
         ...
 
 
 def stem(index: int) -> str:
     """Return the file name of a sample, without suffix: its index, six digits or more."""
     return f"{index:06d}"
+
+
+def dimension(records: Sequence[Record]) -> int:
+    """Return the number of axes of a data set's samples, 2 or 3; without samples 2."""
+    return len(records[0]["shape"]) if records else 2
 
 
 def as_labels(labels: Array) -> Array:
@@ -87,5 +98,5 @@ def require_axes(exporter: Exporter, sample: GeneratedSample) -> None:
     if sample.image.ndim not in exporter.dimensions:
         raise CytoCascadeError(
             f"The format {exporter.name!r} holds no {sample.image.ndim}D arrays.",
-            hint="Formats for volumes are folder, ome-tiff, ctc and stardist.",
+            hint="Formats for volumes are folder, ome-tiff, ome-zarr, ctc, cellpose, stardist and nnunet.",
         )

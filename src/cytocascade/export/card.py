@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from cytocascade.export.base import Record
+from cytocascade.export.base import Record, dimension
 from cytocascade.export.registry import get_exporters
 from cytocascade.export.settings import DatasetSettings
 
@@ -40,10 +40,10 @@ def data_card(
         Command that generates the data set; put together from `settings` by default.
     """
     parts = [
-        _head(settings),
+        _head(settings, _is_3d(records, settings)),
         _facts(records, settings),
         _cells(records),
-        _loading(settings),
+        _loading(records, settings),
         _again(settings, command or generate_command(settings)),
         _bundle(settings, bundle_card),
         f"## Licence\n\n{licence.strip() or 'Not stated.'}\n",
@@ -61,9 +61,13 @@ def generate_command(settings: DatasetSettings) -> str:
         "out": "DIR",
     }
     if settings.size is not None:
+        if len(settings.size) == 3:
+            options["dim"] = 3
         options["size"] = "x".join(map(str, settings.size))
     if settings.test_fraction:
         options["test-fraction"] = settings.test_fraction
+    if settings.slice_step is not None:
+        options["slice-step"] = settings.slice_step
     options |= {key.replace("_", "-"): value for key, value in sorted(settings.overrides.items())}
     words = ["cytocascade generate"]
     for key, value in options.items():
@@ -74,7 +78,20 @@ def generate_command(settings: DatasetSettings) -> str:
     return " ".join(words)
 
 
-def _head(settings: DatasetSettings) -> str:
+def _is_3d(records: Sequence[Record], settings: DatasetSettings) -> bool:
+    """Return whether the samples are volumes; a data set without samples tells by the size asked for."""
+    return dimension(records) == 3 or (not records and len(settings.size or ()) == 3)
+
+
+def _head(settings: DatasetSettings, volumes: bool) -> str:
+    if volumes:
+        return f"""\
+# Synthetic microscopy volumes of cells, with instance labels
+
+No volume here was taken with a microscope. CytoCascade {settings.version} generated {settings.count} annotated
+volumes from the bundle `{settings.bundle_name}`: shapes, textures, arrangement, background and noise are
+drawn anew. Labels are the cells' true geometry on the voxel grid; axes are (Z, Y, X).
+"""
     return f"""\
 # Synthetic microscopy images of cells, with instance labels
 
@@ -85,12 +102,13 @@ drawn anew.
 
 
 def _facts(records: Sequence[Record], settings: DatasetSettings) -> str:
+    things, pixel = ("volumes", "voxel") if _is_3d(records, settings) else ("images", "pixel")
     rows = {
-        "Images": str(len(records)),
+        things.capitalize(): str(len(records)),
         "Cells": str(sum(len(record["cells"]) for record in records)),
-        "Size (pixels)": _listing(_size(record) for record in records),
-        "Pixel type": _listing(str(record["dtype"]) for record in records),
-        "Spacing (µm per pixel)": _listing(_spacing(record) for record in records),
+        f"Size ({pixel}s)": _listing((_size(record) for record in records), things),
+        f"{pixel.capitalize()} type": _listing((str(record["dtype"]) for record in records), things),
+        f"Spacing (µm per {pixel})": _listing((_spacing(record) for record in records), things),
         "Formats": ", ".join(f"`{name}`" for name in settings.formats),
         "Seed": str(settings.seed),
         "Bundle": f"`{settings.bundle_name}`, SHA-256 `{settings.bundle_hash}`",
@@ -99,12 +117,12 @@ def _facts(records: Sequence[Record], settings: DatasetSettings) -> str:
     return "| | |\n|---|---|\n" + "".join(f"| {key} | {value} |\n" for key, value in rows.items())
 
 
-def _listing(values: Any) -> str:
-    """Return distinct values, each with its number of images if there are several."""
+def _listing(values: Iterable[str], things: str) -> str:
+    """Return distinct values, each with its number of images or volumes if there are several."""
     counts = Counter(values)
     if len(counts) <= 1:
         return next(iter(counts), "-")
-    return ", ".join(f"{value} ({counts[value]} images)" for value in sorted(counts))
+    return ", ".join(f"{value} ({counts[value]} {things})" for value in sorted(counts))
 
 
 def _size(record: Record) -> str:
@@ -115,7 +133,8 @@ def _size(record: Record) -> str:
 def _spacing(record: Record) -> str:
     if not record["spacing_known"]:
         return "unknown"
-    return " x ".join(f"{size:.6g}" for size in record["spacing"])
+    size = " x ".join(f"{size:.6g}" for size in record["spacing"])
+    return f"{size} (Z x Y x X)" if len(record["spacing"]) == 3 else size
 
 
 def _cells(records: Sequence[Record]) -> str:
@@ -124,7 +143,7 @@ def _cells(records: Sequence[Record]) -> str:
     counts = np.array([len(record["cells"]) for record in records])
     low, first, middle, third, high = (f"{value:g}" for value in np.percentile(counts, [0, 25, 50, 75, 100]))
     text = f"""\
-## Cells per image
+## Cells per {"volume" if dimension(records) == 3 else "image"}
 
 Smallest {low}, lower quartile {first}, median {middle}, upper quartile {third}, largest {high}.
 
@@ -156,12 +175,14 @@ def _histogram(counts: Any, bins: int = 8, width: int = 40) -> str:
     return "\n".join(lines)
 
 
-def _loading(settings: DatasetSettings) -> str:
-    exporters = get_exporters(",".join(settings.formats), test_fraction=settings.test_fraction)
+def _loading(records: Sequence[Record], settings: DatasetSettings) -> str:
+    exporters = get_exporters(
+        ",".join(settings.formats), test_fraction=settings.test_fraction, slice_step=settings.slice_step
+    )
     text = "## How to load it\n\nPaths are relative to this folder.\n"
     for exporter in exporters:
         folder = "" if len(exporters) == 1 else f"{exporter.name}/"
-        text += f"\n### {exporter.name}\n\n{exporter.usage(folder)}"
+        text += f"\n### {exporter.name}\n\n{exporter.usage(folder, records)}"
     return text
 
 

@@ -68,7 +68,7 @@ class CocoExporter:
         """Return the image of each sample; see `Exporter.sample_files`."""
         return {record["index"]: [_image_file(record["index"])] for record in records}
 
-    def usage(self, folder: str) -> str:
+    def usage(self, folder: str, records: Sequence[Record] = ()) -> str:
         """Return how to load the data set; see `Exporter.usage`."""
         return f"""\
 `{folder}images/*.png` with `{folder}annotations.json`, instance segmentation with one category, `cell`. Cells

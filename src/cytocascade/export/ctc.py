@@ -83,7 +83,7 @@ class CtcExporter:
         frames = Counter(place.sequence for place in places.values())
         return {index: _final(place, frames[place.sequence]) for index, place in places.items()}
 
-    def usage(self, folder: str) -> str:
+    def usage(self, folder: str, records: Sequence[Record] = ()) -> str:
         """Return how to load the data set; see `Exporter.usage`."""
         return f"""\
 `{folder}01/t000.tif`, `{folder}01_GT/SEG/man_seg000.tif`, `{folder}01_GT/TRA/man_track000.tif` (and `02`, ...

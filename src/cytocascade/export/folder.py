@@ -35,7 +35,7 @@ class FolderExporter:
         """Return the files of each sample; see `Exporter.sample_files`."""
         return {record["index"]: self._files(record["index"]) for record in records}
 
-    def usage(self, folder: str) -> str:
+    def usage(self, folder: str, records: Sequence[Record] = ()) -> str:
         """Return how to load the data set; see `Exporter.usage`."""
         suffix = self.suffix
         return f"""\

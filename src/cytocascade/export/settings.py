@@ -33,7 +33,9 @@ class DatasetSettings(BaseModel):
     size: tuple[int, ...] | None = None
     """Shape of a sample in pixels, (Y, X) or (Z, Y, X); null if the bundle decides."""
     test_fraction: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Share of the samples that the StarDist layout puts into ``test/``."""
+    """Share of the samples that is held out, in formats that know a test set."""
+    slice_step: int | None = Field(default=None, ge=1)
+    """Of volumes in the format ``cellpose``: pixels from one slice to the next; null is the format's default."""
     overrides: dict[str, JsonValue] = Field(default_factory=dict)
     """Further options of ``generate``, by their long name, for example ``{"cells": "20:60"}``."""
 
@@ -45,7 +47,10 @@ class DatasetSettings(BaseModel):
 
 def write_settings(path: Path, settings: DatasetSettings) -> None:
     """Write ``dataset.json`` atomically."""
-    write_json(path, settings.model_dump(mode="json"))
+    values = settings.model_dump(mode="json")
+    if settings.slice_step is None:
+        del values["slice_step"]  # an option of volumes that is not used is not mentioned
+    write_json(path, values)
 
 
 def read_settings(path: Path) -> DatasetSettings:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fractions import Fraction
 from pathlib import Path
 from typing import ClassVar
 
-from cytocascade.errors import CytoCascadeError
-from cytocascade.export.base import Record, require_axes, stem
+from cytocascade.export.base import Record, dimension, require_axes, stem
+from cytocascade.export.holdout import HoldOut
 from cytocascade.export.tiff import write_pair
 from cytocascade.types import GeneratedSample
 
@@ -19,21 +18,14 @@ class StarDistExporter:
     Parameters
     ----------
     test_fraction : float, [0, 1)
-        Share of the samples that goes to ``test/``. Which ones depends on the index alone: they are
-        spread evenly, the last of every ``1 / test_fraction``.
+        Share of the samples that goes to ``test/``; see `HoldOut`.
     """
 
     name: ClassVar[str] = "stardist"
     dimensions: ClassVar[tuple[int, ...]] = (2, 3)
 
     def __init__(self, *, test_fraction: float = 0.0) -> None:
-        if not 0.0 <= test_fraction < 1.0:
-            raise CytoCascadeError(
-                f"The test fraction is {test_fraction}; it must be at least 0 and below 1.",
-                hint="For example 0.1 for every tenth image.",
-            )
-        # A fraction such as 0.1 has no exact float; rounding errors must not decide where a sample goes.
-        self._test_fraction = Fraction(test_fraction).limit_denominator(10_000)
+        self._held_out = HoldOut(test_fraction)
 
     def write(self, root: Path, sample: GeneratedSample) -> list[Path]:
         """Write image and mask; see `Exporter.write`."""
@@ -49,9 +41,9 @@ class StarDistExporter:
         """Return the files of each sample; see `Exporter.sample_files`."""
         return {record["index"]: self._files(record["index"]) for record in records}
 
-    def usage(self, folder: str) -> str:
+    def usage(self, folder: str, records: Sequence[Record] = ()) -> str:
         """Return how to load the data set; see `Exporter.usage`."""
-        return f"""\
+        text = f"""\
 `{folder}train/images/*.tif` and `{folder}train/masks/*.tif`, read as in StarDist's training notebooks:
 
 ```python
@@ -63,12 +55,28 @@ X = [normalize(imread(file), 1, 99.8) for file in sorted(glob("{folder}train/ima
 Y = [fill_label_holes(imread(file)) for file in sorted(glob("{folder}train/masks/*.tif"))]
 ```
 """
-
-    def is_test(self, index: int) -> bool:
-        """Return whether the sample with this index belongs to ``test/``."""
-        share = self._test_fraction
-        return int((index + 1) * share) > int(index * share)
+        return text + _anisotropy_note(records) if dimension(records) == 3 else text
 
     def _files(self, index: int) -> list[str]:
-        part = "test" if self.is_test(index) else "train"
+        part = self._held_out.part(index)
         return [f"{part}/images/{stem(index)}.tif", f"{part}/masks/{stem(index)}.tif"]
+
+
+def _anisotropy_note(records: Sequence[Record]) -> str:
+    """Return how to tell StarDist that voxels are longer along z."""
+    spacing = [float(size) for size in records[0]["spacing"]]
+    factors = ", ".join(f"{size / min(spacing):.4g}" for size in spacing)
+    return f"""
+These are volumes, axes `(Z, Y, X)`. StarDist must know how much longer voxels are along z; by the spacing:
+
+```python
+from stardist import Rays_GoldenSpiral
+from stardist.models import Config3D
+anisotropy = ({factors})
+grid = tuple(1 if factor > 1.5 else 2 for factor in anisotropy)
+config = Config3D(rays=Rays_GoldenSpiral(96, anisotropy=anisotropy), grid=grid, anisotropy=anisotropy, n_channel_in=1)
+```
+
+For cells that are flat themselves StarDist's notebooks take the cells' extents instead:
+`extents = calculate_extents(Y); anisotropy = tuple(extents.max() / extents)`.
+"""

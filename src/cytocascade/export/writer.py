@@ -57,7 +57,12 @@ class DatasetWriter:
     def __init__(self, root: Path, settings: DatasetSettings, *, dim: int = 2, overwrite: bool = False) -> None:
         self.root = root
         self.settings = settings
-        self.exporters = get_exporters(",".join(settings.formats), dim=dim, test_fraction=settings.test_fraction)
+        self.exporters = get_exporters(
+            ",".join(settings.formats),
+            dim=dim,
+            test_fraction=settings.test_fraction,
+            slice_step=settings.slice_step,
+        )
         self.manifest = root / MANIFEST_NAME
         self._begin(overwrite)
 
@@ -139,11 +144,14 @@ class DatasetWriter:
         card = self.root / "README.md"
         write_text(card, data_card(records, self.settings, bundle_card, licence=licence))
         for path in [path for path in self.root.rglob(".*") if _is_leftover(path)]:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)  # it may have lain in a folder that has just gone
         return [*written, self.manifest, self.root / SETTINGS_NAME, card]
 
     def _final_files(self, records: Sequence[dict[str, Any]]) -> dict[int, dict[str, list[str]]]:
-        files: dict[int, dict[str, list[str]]] = {record["index"]: {} for record in records}
+        files = {record["index"]: dict(record["files"]) for record in records}
         for exporter in self.exporters:
             folder = format_root(self.root, exporter, self.exporters).relative_to(self.root)
             for index, paths in exporter.sample_files(records).items():
@@ -168,5 +176,5 @@ def _is_leftover(path: Path) -> bool:
 def _summary(record: dict[str, Any]) -> dict[str, Any]:
     """Return what exporters and the data card need, without the features of thousands of cells."""
     cells = [{"label": cell["label"], "placement": cell.get("placement")} for cell in record["cells"]]
-    keys = ("index", "shape", "dtype", "spacing", "spacing_known")
+    keys = ("index", "shape", "dtype", "spacing", "spacing_known", "files")
     return {**{key: record[key] for key in keys}, "cells": cells}

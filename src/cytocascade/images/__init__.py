@@ -2,5 +2,15 @@
 
 from cytocascade.images.dataset import AnnotatedDataset, read_dataset
 from cytocascade.images.readers import read_image, read_mask
+from cytocascade.images.slices import annotated_slices
+from cytocascade.images.stacks import StackDataset, read_stacks
 
-__all__ = ["AnnotatedDataset", "read_dataset", "read_image", "read_mask"]
+__all__ = [
+    "AnnotatedDataset",
+    "StackDataset",
+    "annotated_slices",
+    "read_dataset",
+    "read_image",
+    "read_mask",
+    "read_stacks",
+]

@@ -5,7 +5,10 @@ A sequence ``01`` holds frames ``t000.tif``; its gold truth is ``01_GT/SEG/man_s
 
 Gold is preferred to silver, but it often covers only some cells of a frame. The cells that there are can be
 counted in the silver truth and in the tracking markers ``01_GT/TRA``; they are handed on as references, and a
-gold mask with clearly fewer cells makes its image sparse (see `cytocascade.images.dataset`).
+gold mask with clearly fewer cells makes its image sparse (see `cytocascade.images.entries`).
+
+The gold truth of real stacks is mostly of single slices: ``man_seg_TTT_ZZZ.tif`` is the 2D mask of slice ZZZ of frame
+TTT, both counted from 0 (``man_segTTT_ZZZ.tif`` is understood too). A frame with a full gold mask keeps that.
 """
 
 from __future__ import annotations
@@ -14,11 +17,11 @@ import re
 from pathlib import Path
 
 from cytocascade.errors import CytoCascadeError
-from cytocascade.images.pairing import FoundPairs, Pair, image_files
+from cytocascade.images.pairing import FoundPairs, Pair, image_files, slices_by_number
 
 _FRAME = re.compile(r"t(\d+)")
 _MASK = re.compile(r"(?:man_seg|man_track)_?(\d+)")
-_SLICE_MASK = re.compile(r"man_seg_\d+_\d+")
+_SLICE_MASK = re.compile(r"man_seg_?(\d+)_(\d+)")
 
 
 def is_ctc(images: Path, masks: Path | None = None) -> bool:
@@ -31,7 +34,7 @@ def is_ctc(images: Path, masks: Path | None = None) -> bool:
     return bool(_annotated_sequences(images))
 
 
-def pair_ctc(images: Path, masks: Path | None = None) -> FoundPairs:
+def pair_ctc(images: Path, masks: Path | None = None, *, slices: bool = False) -> FoundPairs:
     """Pair the frames of all annotated sequences with their masks.
 
     Parameters
@@ -41,11 +44,13 @@ def pair_ctc(images: Path, masks: Path | None = None) -> FoundPairs:
     masks : Path, optional
         For one sequence: the masks to use (``01_GT``, ``01_ST`` or a folder with ``man_seg*.tif``) instead of
         gold before silver.
+    slices : bool
+        Whether frames are stacks, so that masks of single slices count.
 
     Raises
     ------
     CytoCascadeError
-        If there is no sequence with masks, or only masks of single slices.
+        If there is no sequence with masks, or only masks of single slices without `slices`.
     """
     sequences = [images] if masks is not None else _annotated_sequences(images)
     if not sequences:
@@ -56,34 +61,38 @@ def pair_ctc(images: Path, masks: Path | None = None) -> FoundPairs:
         )
     pairs: list[Pair] = []
     for sequence in sequences:
-        pairs += _pair_sequence(sequence, masks)
+        pairs += _pair_sequence(sequence, masks, slices=slices)
     if not pairs:
         where = [_segmentations(masks)] if masks else [folder for s in sequences for folder in _truths(s)]
-        slices = any(_SLICE_MASK.fullmatch(file.stem) for folder in where for file in image_files(folder))
-        raise CytoCascadeError(
-            "only masks of single slices (man_seg_TTT_ZZZ.tif) found; they are not supported yet"
-            if slices
-            else "no frame t000.tif has a mask man_seg000.tif",
-            path=images,
-            hint=f"Looked in {', '.join(map(str, where))}.",
-        )
+        looked = f"Looked in {', '.join(map(str, where))}."
+        if not slices and any(_SLICE_MASK.fullmatch(file.stem) for folder in where for file in image_files(folder)):
+            raise CytoCascadeError(
+                "only masks of single slices (man_seg_TTT_ZZZ.tif) found; they belong to 3D stacks",
+                path=images,
+                hint=f"Pass --dim 3 to read stacks. {looked}",
+            )
+        raise CytoCascadeError("no frame t000.tif has a mask man_seg000.tif", path=images, hint=looked)
     without = [s.name for s in _sequences(images) if s not in sequences] if masks is None else []
     remark = f"skipped sequences without annotation: {', '.join(without)}"
     return FoundPairs("ctc", tuple(pairs), (remark,) if without else ())
 
 
-def _pair_sequence(sequence: Path, masks: Path | None) -> list[Pair]:
+def _pair_sequence(sequence: Path, masks: Path | None, *, slices: bool) -> list[Pair]:
     gold_folder, silver_folder = _truths_of(sequence)
+    given_folder = gold_folder if masks is None else _segmentations(masks)
     markers = _masks(sequence.with_name(f"{sequence.name}_GT") / "TRA")
-    gold = _masks(gold_folder if masks is None else _segmentations(masks))
+    gold = _masks(given_folder)
+    gold_slices = _slice_masks(given_folder) if slices else {}
     silver = _masks(silver_folder)
-    gives_gold = masks is None or _segmentations(masks).resolve() == gold_folder.resolve()
+    gives_gold = given_folder.resolve() == gold_folder.resolve()
     pairs = []
     for number, frame in _frames(sequence).items():
         name = f"{sequence.name}_{frame.stem}"
+        complete = tuple(truth[number] for truth in (silver, markers) if number in truth) if gives_gold else ()
         if number in gold:
-            complete = [truth[number] for truth in (silver, markers) if number in truth]
-            pairs.append(Pair(frame, gold[number], name, tuple(complete) if gives_gold else ()))
+            pairs.append(Pair(frame, gold[number], name, complete))
+        elif number in gold_slices:
+            pairs.append(Pair(frame, given_folder, name, complete, slices_by_number(gold_slices[number])))
         elif masks is None and number in silver:
             pairs.append(Pair(frame, silver[number], name))
     return pairs
@@ -121,6 +130,14 @@ def _frames(folder: Path) -> dict[int, Path]:
 
 def _masks(folder: Path) -> dict[int, Path]:
     return _numbered(folder, _MASK) if folder.is_dir() else {}
+
+
+def _slice_masks(folder: Path) -> dict[int, list[tuple[int, Path]]]:
+    found: dict[int, list[tuple[int, Path]]] = {}
+    for file in image_files(folder) if folder.is_dir() else ():
+        if match := _SLICE_MASK.fullmatch(file.stem):
+            found.setdefault(int(match[1]), []).append((int(match[2]), file))
+    return found
 
 
 def _numbered(folder: Path, pattern: re.Pattern[str]) -> dict[int, Path]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from cytocascade.images.readers import IMAGE_SUFFIXES
 MASK_SUFFIXES = ("_masks", "_mask", "_cp_masks", "_labels", "_label", "_seg")
 """What may follow the image's name in the mask's name; earlier ones win."""
 
+_SLICE_NUMBER = re.compile(r"(.+)_z(\d+)")
 _CELLPOSE_EXTRAS = ("_flows", "_cp_flows", "_dp", "_cellprob", "_cp_output", "_outlines", "_cp_outlines")
 
 
@@ -27,12 +29,16 @@ class Pair:
         Name of the image in its data set; unique there.
     references : tuple of Path
         Masks that name all cells of the image; the annotation is partial if it has clearly fewer.
+    slices : tuple of (int, Path)
+        For a stack that is annotated slice by slice: numbers of the slices, counted from 0 and ascending, and the
+        files of their masks. `mask` is then the folder that holds them.
     """
 
     image: Path
     mask: Path
     name: str
     references: tuple[Path, ...] = ()
+    slices: tuple[tuple[int, Path], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,10 +70,11 @@ def listed(files: Sequence[Path], limit: int = 3) -> str:
     return names + (f" and {len(files) - limit} more" if len(files) > limit else "")
 
 
-def pair_folders(images: Path, masks: Path, *, sparse: bool, layout: str) -> FoundPairs:
+def pair_folders(images: Path, masks: Path, *, sparse: bool, layout: str, slices: bool = False) -> FoundPairs:
     """Pair the files of two folders by equal names, or a name and a suffix of `MASK_SUFFIXES`.
 
-    ``x_img.tif`` goes with ``x_masks.tif`` too.
+    ``x_img.tif`` goes with ``x_masks.tif`` too. With `slices`, ``x_z012.tif`` is the mask of slice 12 of ``x.tif``,
+    where that has no other mask.
 
     Raises
     ------
@@ -77,15 +84,18 @@ def pair_folders(images: Path, masks: Path, *, sparse: bool, layout: str) -> Fou
     """
     image_of = _by_stem(images, image_files(images))
     mask_of = _by_stem(masks, image_files(masks))
-    pairs, used = [], set()
+    pairs: list[Pair] = []
+    used: set[Path] = set()
     for name, image in image_of.items():
         found = next((wanted for wanted in [name, *_mask_names(name)] if wanted in mask_of), None)
         if found is not None:
-            used.add(found)
+            used.add(mask_of[found])
             pairs.append(Pair(image, mask_of[found], name))
+    if slices:
+        pairs = _with_slices(pairs, image_of, [mask for mask in mask_of.values() if mask not in used], used)
     paired = {pair.image for pair in pairs}
     lone_images = [file for file in image_of.values() if file not in paired]
-    lone_masks = [file for name, file in mask_of.items() if name not in used]
+    lone_masks = [file for file in mask_of.values() if file not in used]
     if not pairs:
         raise CytoCascadeError(
             f"no pair of image and mask found: {len(image_of)} images ({listed(lone_images)}) and "
@@ -96,11 +106,12 @@ def pair_folders(images: Path, masks: Path, *, sparse: bool, layout: str) -> Fou
     return FoundPairs(layout, tuple(pairs), _refuse_lone(images, lone_images, lone_masks, sparse=sparse))
 
 
-def pair_beside(folder: Path, *, sparse: bool) -> FoundPairs:
+def pair_beside(folder: Path, *, sparse: bool, slices: bool = False) -> FoundPairs:
     """Pair images with the masks that lie beside them, as Cellpose writes them: ``x.tif``, ``x_masks.tif``.
 
-    ``x_img.tif`` goes with ``x_masks.tif`` too. Where there are several, ``_masks`` wins over ``_cp_masks``
-    (what Cellpose predicted) and TIFF over PNG.
+    ``x_img.tif`` goes with ``x_masks.tif`` too. Where there are several, ``_masks`` wins over ``_cp_masks`` (what
+    Cellpose predicted) and TIFF over PNG. With `slices`, ``x_z012_masks.tif`` is the mask of slice 12 of ``x.tif``,
+    where that has no other mask.
 
     Raises
     ------
@@ -109,13 +120,16 @@ def pair_beside(folder: Path, *, sparse: bool) -> FoundPairs:
     """
     images, masks = split_beside(image_files(folder))
     image_of = _by_stem(folder, images)
-    pairs, used = [], set()
+    pairs: list[Pair] = []
+    used: set[Path] = set()
     for name, image in image_of.items():
         wanted = _mask_names(name)
         found = [mask for want in wanted for mask in masks if stem(mask) == want]
         if found:
             used.update(found)
             pairs.append(Pair(image, min(found, key=lambda f: (wanted.index(stem(f)), _png(f))), name))
+    if slices:
+        pairs = _with_slices(pairs, image_of, [mask for mask in masks if mask not in used], used)
     paired = {pair.image for pair in pairs}
     lone_images = [image for image in images if image not in paired]
     if not pairs:
@@ -137,6 +151,45 @@ def split_beside(files: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     masks = [file for file in files if stem(file).lower().endswith(MASK_SUFFIXES)]
     images = [file for file in files if not stem(file).lower().endswith(MASK_SUFFIXES + _CELLPOSE_EXTRAS)]
     return images, masks
+
+
+def slices_by_number(files: Iterable[tuple[int, Path]]) -> tuple[tuple[int, Path], ...]:
+    """Return the masks of one stack's slices, ascending; two masks of one slice are refused."""
+    of: dict[int, Path] = {}
+    for number, file in files:
+        if number in of:
+            raise CytoCascadeError(
+                f"{of[number].name} and {file.name} are both masks of slice {number}",
+                path=file.parent,
+                hint="Keep one of them.",
+            )
+        of[number] = file
+    return tuple(sorted(of.items()))
+
+
+def _with_slices(
+    pairs: Sequence[Pair], image_of: Mapping[str, Path], masks: Sequence[Path], used: set[Path]
+) -> list[Pair]:
+    """Return `pairs` and those of images whose masks are of single slices, by name; add these masks to `used`."""
+    paired = {pair.image for pair in pairs}
+    added = []
+    for name, image in image_of.items():
+        own = [(number, mask) for mask in masks if (number := _slice_of(name, mask)) is not None]
+        if own and image not in paired:
+            used.update(mask for _, mask in own)
+            added.append(Pair(image, own[0][1].parent, name, slices=slices_by_number(own)))
+    return sorted([*pairs, *added], key=lambda pair: pair.name)
+
+
+def _slice_of(name: str, mask: Path) -> int | None:
+    """Return which slice of the image `name` a mask is of: 12 for ``name_z012`` with or without a mask's ending."""
+    match = _SLICE_NUMBER.fullmatch(_bare(stem(mask)))
+    return int(match[2]) if match and _bare(match[1]) in (name, name.removesuffix("_img")) else None
+
+
+def _bare(name: str) -> str:
+    endings = sorted(MASK_SUFFIXES, key=len, reverse=True)
+    return next((name.removesuffix(ending) for ending in endings if name.endswith(ending)), name)
 
 
 def _mask_names(name: str) -> list[str]:

@@ -11,6 +11,7 @@ from PIL import Image
 from skimage.measure import label as connected_components
 
 from cytocascade.errors import CytoCascadeError
+from cytocascade.images.ome_zarr import is_zarr, load_zarr
 from cytocascade.images.spacing import tiff_spacing
 from cytocascade.images.tiff_integrity import missing_bytes
 from cytocascade.types import Array, label_dtype
@@ -24,6 +25,11 @@ _HOW_TO_SAVE_LABELS = (
     "tifffile.imwrite('mask.tif', labels.astype('uint16'))."
 )
 
+_HOW_TO_SAY_Z = (
+    " If they are slices along z, say so in the file: in Fiji by Image > Properties, in Python by "
+    "tifffile.imwrite(path, stack, imagej=True, metadata={'axes': 'ZYX'})."
+)
+
 
 def read_image(path: str | Path) -> tuple[Array, tuple[float, ...] | None]:
     """Read a grey image, 2D or 3D.
@@ -34,7 +40,7 @@ def read_image(path: str | Path) -> tuple[Array, tuple[float, ...] | None]:
     Parameters
     ----------
     path : path-like
-        TIFF, OME-TIFF, ImageJ TIFF or PNG.
+        TIFF, OME-TIFF, ImageJ TIFF or PNG; or the folder of an OME-Zarr image.
 
     Returns
     -------
@@ -62,7 +68,8 @@ def read_mask(path: str | Path, *, label_components: bool = False) -> Array:
     Parameters
     ----------
     path : path-like
-        TIFF or PNG of any integer type or of 1 bit. In a palette PNG the palette's indices are the labels.
+        TIFF or PNG of any integer type or of 1 bit. In a palette PNG the palette's indices are the labels. Or the
+        folder of an OME-Zarr label image (``x.ome.zarr/labels/cells``).
     label_components : bool
         Whether to number the connected regions of equal value anew (touching along corners counts as
         connected), for masks that only tell cells from background.
@@ -95,6 +102,11 @@ def read_mask(path: str | Path, *, label_components: bool = False) -> Array:
 
 def _load(path: Path, *, palette_indices: bool = False) -> tuple[Array, str, tuple[float, ...] | None]:
     """Return pixels, axes ("YX", "ZYX", with a last "S" for colours) and spacing (without the colours)."""
+    if is_zarr(path):
+        pixels, axes, sizes = load_zarr(path)
+        pixels, axes = _spatial_axes(path, pixels, axes)
+        known = tuple(sizes[axis] for axis in axes if axis in sizes)
+        return pixels, axes, known if len(known) == len(axes) else None
     if not path.is_file():
         raise CytoCascadeError("there is no such file", path=path)
     suffix = path.suffix.lower()
@@ -155,9 +167,7 @@ def _spatial_axes(path: Path, pixels: Array, axes: str) -> tuple[Array, str]:
             raise CytoCascadeError(
                 f"the file has {pixels.shape[axes.index(axis)]} {meaning} (axes {axes}, shape {pixels.shape})",
                 path=path,
-                hint=f"Save one of the {meaning} per file. If they are slices along z, say so in the file: "
-                "in Fiji by Image > Properties, in Python by "
-                "tifffile.imwrite(path, stack, imagej=True, metadata={'axes': 'ZYX'}).",
+                hint=f"Save one of the {meaning} per file." + ("" if "Z" in axes else _HOW_TO_SAY_Z),
             )
     if "S" in axes:
         pixels = np.moveaxis(pixels, axes.index("S"), -1)

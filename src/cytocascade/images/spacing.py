@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -125,3 +126,11 @@ def _tag_size(tif: tifffile.TiffFile, tag: str) -> float | None:
     if not isinstance(value, tuple) or len(value) != 2 or not value[0]:
         return None
     return float(value[1]) / float(value[0])
+
+
+def lateral_spacing(path: Path) -> tuple[float, ...] | None:
+    """Return micrometres per pixel (y, x) that a TIFF stack states, be its z step known or not."""
+    if path.suffix.lower() not in (".tif", ".tiff"):
+        return None
+    with tifffile.TiffFile(path) as tif:
+        return tiff_spacing(tif, "YX")

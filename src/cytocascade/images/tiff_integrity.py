@@ -6,6 +6,7 @@ chain of page directories and compares every offset with the length of the file.
 
 from __future__ import annotations
 
+import math
 import struct
 from pathlib import Path
 from typing import BinaryIO
@@ -32,6 +33,9 @@ def missing_bytes(path: Path, tif: tifffile.TiffFile) -> str | None:
     if series.dataoffset is not None and series.dataoffset + series.nbytes > length:
         return f"{series.dataoffset + series.nbytes - length} bytes of pixels are missing"
     for number, page in enumerate(tif.pages):
+        segments = math.prod(page.chunked)
+        if series.dataoffset is None and len(page.databytecounts) < segments:  # decoders would fill them with zeros
+            return f"page {number + 1} has {len(page.databytecounts)} of {segments} strips or tiles"
         ends = (start + count for start, count in zip(page.dataoffsets, page.databytecounts))
         if max(ends, default=0) > length:
             return f"pixels of page {number + 1} lie beyond the end of the file"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -133,6 +134,45 @@ def take_census(labels: Array, *, from_components: bool = False) -> Census:
         remarks += _component_remarks(labels, areas)
     usable = len(ids) - int(cut.sum()) - int(small.sum())
     return Census(len(ids), int(cut.sum()), int(small.sum()), usable, tuple(remarks))
+
+
+def take_stack_census(labels: Array, annotated: Sequence[int], *, from_components: bool = False) -> Census:
+    """Count the cells of a stack by their outlines in its annotated slices.
+
+    A cell is usable if it is whole in the plane of one slice and has at least `MIN_AREA` pixels there; it may be cut by
+    the first or last slice. Slices without annotation between two others are left out when pieces are looked at.
+
+    Parameters
+    ----------
+    labels : ndarray of int, (Z, Y, X)
+        Instance labels.
+    annotated : sequence of int
+        Indices of the annotated slices, ascending.
+    from_components : bool
+        As in `take_census`.
+
+    Returns
+    -------
+    Census
+    """
+    planes = labels[list(annotated)]
+    remarks = take_census(planes[0] if len(planes) == 1 else planes, from_components=from_components).remarks
+    seen: set[int] = set()
+    inside: set[int] = set()
+    usable: set[int] = set()
+    for plane in planes:
+        outlines = np.unique(plane)
+        seen.update(outlines[outlines > 0].tolist())
+        inside.update(np.setdiff1d(outlines[outlines > 0], _labels_at_frame(plane)).tolist())
+        usable.update(usable_outlines(plane).tolist())
+    return Census(len(seen), len(seen - inside), len(inside - usable), len(usable), remarks)
+
+
+def usable_outlines(plane: Array) -> Array:
+    """Return the labels (ascending) that are whole in a 2D mask and have at least `MIN_AREA` pixels."""
+    ids, areas = np.unique(plane, return_counts=True)
+    large = ids[(ids > 0) & (areas >= MIN_AREA)]
+    return np.asarray(np.setdiff1d(large, _labels_at_frame(plane)))
 
 
 def _component_remarks(labels: Array, areas: Array) -> list[str]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from cytocascade.errors import CytoCascadeError
 from cytocascade.population.gaps import outline, touching_distance
 from cytocascade.population.occupancy import OccupiedField
 from cytocascade.types import Array, BoolArray
@@ -49,6 +51,27 @@ class CellShape:
         inner = float(radii.min()) if mask[tuple(centre)] else 0.0
         thin = contour[:: max(1, len(contour) // 24)]
         return cls(mask, contour, thin, centre, inner, float(radii.max()), int(mask.sum()))
+
+
+def check_masks(masks: Sequence[BoolArray], count: int, ndim: int) -> None:
+    """Raise `CytoCascadeError` if there are fewer than `count` masks, or one is empty or its box not tight."""
+    if len(masks) < count:
+        raise CytoCascadeError(
+            f"{count} cells are to be placed but only {len(masks)} masks were given",
+            hint="Make as many masks as `PlacementParams.count`.",
+        )
+    for position, mask in enumerate(masks[:count]):
+        tight = mask.ndim == ndim and all(
+            np.take(mask, side, axis=axis).any() for axis in range(mask.ndim) for side in (0, -1)
+        )
+        if not tight:
+            raise CytoCascadeError(f"mask {position} (shape {mask.shape}) is empty or its box is not tight")
+
+
+def measure_masks(masks: Sequence[BoolArray], count: int, spacing: tuple[float, ...]) -> list[CellShape]:
+    """Check and measure the first `count` masks."""
+    check_masks(masks, count, len(spacing))
+    return [CellShape.measure(np.asarray(mask, dtype=bool), spacing) for mask in masks[:count]]
 
 
 @dataclass
@@ -116,8 +139,7 @@ class CandidateSearch:
         distance = field.coarse[tuple(slice(a, b + 1) for a, b in zip(first, last))]
         wanted = self._near(distance, shape, gap)
         if cut:
-            inner_low, inner_high = self._centres(shape, False)
-            a, b = -(-inner_low // block) + 1 - first, inner_high // block - 1 - first
+            a, b = self._surely_whole(shape, first)
             if (b > a).all():
                 wanted[tuple(slice(max(0, int(i)), max(0, int(j))) for i, j in zip(a, b))] = False
         hits = np.flatnonzero(wanted)
@@ -128,6 +150,12 @@ class CandidateSearch:
         centre = cells * block + self.generator.integers(0, block, size=cells.shape)
         corner = np.clip(centre, low, high) - shape.centre
         return np.asarray(corner[self.allowed(corner, shape, cut)])
+
+    def _surely_whole(self, shape: CellShape, first: Array) -> tuple[Array, Array]:
+        """Return the first block, counted from `first`, in which the frame cannot cut the cell, and the end of them."""
+        block = np.asarray(self.field.block)
+        low, high = self._centres(shape, False)
+        return -(-low // block) + 1 - first, high // block - 1 - first
 
     def _near(self, distance: Array, shape: CellShape, gap: float | None) -> BoolArray:
         """Return the blocks whose distance can give the gap; if none can, the free ones that come nearest."""

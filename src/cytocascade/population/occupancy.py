@@ -52,12 +52,15 @@ class OccupiedField:
         self.shape, self.spacing, self.margin = shape, spacing, margin
         self.reach, self.far, self.block = reach, far, block
         padded = tuple(math.ceil((side + 2 * extra) / size) * size for side, extra, size in zip(shape, margin, block))
-        self.fine: FloatArray = np.full(padded, reach, dtype=np.float32)
-        self.owner: Array = np.full(padded, -1, dtype=np.int32)
+        self.padded = padded
+        self.fine, self.owner = self._allocate()
         blocks = tuple(side // size for side, size in zip(padded, block))
         self.coarse: FloatArray = np.full(blocks, far, dtype=np.float32)
         self.strides: Array = np.array([math.prod(padded[axis + 1 :]) for axis in range(len(padded))])
         self.coarse_strides: Array = np.array([math.prod(blocks[axis + 1 :]) for axis in range(len(blocks))])
+
+    def _allocate(self) -> tuple[FloatArray, Array]:
+        return np.full(self.padded, self.reach, dtype=np.float32), np.full(self.padded, -1, dtype=np.int32)
 
     def add(self, mask: BoolArray, corner: tuple[int, ...], number: int) -> None:
         """Occupy the pixels of `mask` whose box starts at `corner` (padded coordinates) as cell `number`."""
@@ -65,10 +68,14 @@ class OccupiedField:
         self._update_coarse(mask, corner)
 
     def _update_fine(self, mask: BoolArray, corner: tuple[int, ...], number: int) -> None:
-        window, inside = self._window(mask.shape, corner, self.reach, self.spacing, self.fine.shape)
+        window, inside = self._window(mask.shape, corner, self.reach, self.spacing, self.padded)
         free = np.ones(tuple(axis.stop - axis.start for axis in window), dtype=bool)
         free[inside] = ~mask
         distance = ndi.distance_transform_edt(free, sampling=self.spacing).astype(np.float32)
+        self._lower(window, distance, number)
+
+    def _lower(self, window: tuple[slice, ...], distance: FloatArray, number: int) -> None:
+        """Take over the distances to cell `number` where they are the smallest."""
         fine = self.fine[window]
         closer = distance < fine
         fine[closer] = distance[closer]
@@ -114,6 +121,11 @@ class OccupiedField:
         """Return fine distances at ``corners[i] + offsets[j]``, (n, p), and their flat indices."""
         index = (corners @ self.strides)[:, None] + (offsets @ self.strides)[None, :]
         return self.fine.ravel()[index], index
+
+    def distances_in(self, mask: BoolArray, corner: Array) -> FloatArray:
+        """Return fine distances at the pixels of `mask`, (p,), if its box starts at `corner`."""
+        box = tuple(slice(a, a + side) for a, side in zip(corner, mask.shape))
+        return np.asarray(self.fine[box][mask])
 
     def look_up_coarse(self, corners: Array, offsets: Array) -> FloatArray:
         """Return coarse distances at ``corners[i] + offsets[j]``, (n, p)."""

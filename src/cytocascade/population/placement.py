@@ -21,13 +21,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cytocascade.errors import CytoCascadeError
-from cytocascade.population.candidates import Candidates, CandidateSearch, CellShape
+from cytocascade.population.candidates import Candidates, CandidateSearch, CellShape, measure_masks
 from cytocascade.population.occupancy import OccupiedField
 from cytocascade.population.params import PlacementParams
 from cytocascade.types import Array, BoolArray
 
-_CANDIDATES = 64
 _ROUNDS = 4
 
 
@@ -88,45 +86,24 @@ def place_cells(masks: Sequence[BoolArray], shape: tuple[int, ...], params: Plac
     CytoCascadeError
         If there are fewer masks than cells to place, or an empty or loose mask.
     """
-    shapes = _measure(masks[: params.count], params)
+    shapes = measure_masks(masks, params.count, params.spacing)
     if not shapes:
         return Placement([], 0)
-    return _Placer(shapes, shape, params).run()
+    return Placer(shapes, shape, params).run()
 
 
-def _measure(masks: Sequence[BoolArray], params: PlacementParams) -> list[CellShape]:
-    if len(masks) < params.count:
-        raise CytoCascadeError(
-            f"{params.count} cells are to be placed but only {len(masks)} masks were given",
-            hint="Make as many masks as `PlacementParams.count`.",
-        )
-    shapes = []
-    for position, mask in enumerate(masks):
-        tight = mask.ndim == len(params.spacing) and all(
-            np.take(mask, side, axis=axis).any() for axis in range(mask.ndim) for side in (0, -1)
-        )
-        if not tight:
-            raise CytoCascadeError(f"mask {position} (shape {mask.shape}) is empty or its box is not tight")
-        shapes.append(CellShape.measure(np.asarray(mask, dtype=bool), params.spacing))
-    return shapes
+class Placer:
+    """Places measured cells one after the other; `_field` and `_search` say how the field is kept and searched."""
 
+    candidates = 64
+    """Positions that are looked at together."""
 
-class _Placer:
     def __init__(self, shapes: list[CellShape], shape: tuple[int, ...], params: PlacementParams) -> None:
         self.shapes, self.shape, self.params = shapes, shape, params
-        diameter = params.median_diameter
         largest = np.max([one.mask.shape for one in shapes], axis=0)
-        pixel = min(params.spacing)
         self.margin = np.array([int(size) + 3 for size in largest])
-        self.field = OccupiedField(
-            shape,
-            tuple(int(size) for size in self.margin),
-            params.spacing,
-            reach=max(diameter, 1.5 * params.cluster_gap + 3 * pixel, 6 * pixel),
-            far=8 * diameter,
-            block=tuple(max(1, round(diameter / 6 / step)) for step in params.spacing),
-        )
-        self.search = CandidateSearch(self.field, np.random.default_rng(params.seed))
+        self.field = self._field()
+        self.search = self._search()
         self.by_size = np.argsort([one.area for one in shapes], kind="stable")
         self.slot_of_rank = np.argsort(np.argsort(params.size_rank[: len(shapes)], kind="stable"), kind="stable")
         self.group_of = np.full(len(shapes) + 1, -2)
@@ -135,10 +112,25 @@ class _Placer:
         self.boxes: dict[int, Array] = {}
         self.search.centres = np.full((len(shapes) + 1, len(shape)), np.inf)
 
+    def _field(self) -> OccupiedField:
+        diameter, pixel = self.params.median_diameter, min(self.params.spacing)
+        return OccupiedField(
+            self.shape,
+            tuple(int(size) for size in self.margin),
+            self.params.spacing,
+            reach=max(diameter, 1.5 * self.params.cluster_gap + 3 * pixel, 6 * pixel),
+            far=8 * diameter,
+            block=tuple(max(1, round(diameter / 6 / step)) for step in self.params.spacing),
+        )
+
+    def _search(self) -> CandidateSearch:
+        return CandidateSearch(self.field, np.random.default_rng(self.params.seed))
+
     def run(self) -> Placement:
+        """Place all cells."""
         placed: list[tuple[int, int, tuple[int, ...]]] = []
         for slot in range(len(self.shapes)):
-            index = int(self.by_size[self.slot_of_rank[slot]])
+            index = self._index(slot)
             corner = self._find(slot, self.shapes[index])
             if corner is None:
                 continue
@@ -149,6 +141,10 @@ class _Placer:
             for slot, index, corner in placed
         ]
         return Placement(cells, len(self.shapes) - len(cells))
+
+    def _index(self, slot: int) -> int:
+        """Return which mask is placed in a turn: they are given out by size."""
+        return int(self.by_size[self.slot_of_rank[slot]])
 
     def _measured(self, slot: int) -> float | None:
         return round(float(self.nearest[slot]), 4) if np.isfinite(self.nearest[slot]) else None
@@ -169,11 +165,15 @@ class _Placer:
         if group >= 0 and not len(members):
             gap = None
         target = 0.0 if self.params.hidden[slot] > 0 else gap
-        for sides in (cut, not cut):
+        for sides in self._sides(cut):
             corner = self._best(slot, shape, target, sides, members, is_other)
             if corner is not None:
                 return self._tuck_under(slot, shape, corner) if self.params.hidden[slot] > 0 else corner
         return None
+
+    def _sides(self, cut: bool) -> tuple[bool, ...]:
+        """Return in which order to try: whether the frame cuts the cell."""
+        return cut, not cut
 
     def _best(
         self,
@@ -193,7 +193,7 @@ class _Placer:
             loose = attempt >= _ROUNDS and around is None
             if loose and fallback is not None:
                 break
-            corners = self.search.corners(shape, None if loose else wanted, cut, _CANDIDATES, around)
+            corners = self.search.corners(shape, None if loose else wanted, cut, self.candidates, around)
             if not len(corners):
                 continue
             if wanted is None:
@@ -238,8 +238,7 @@ class _Placer:
         return None, np.inf
 
     def _is_free(self, shape: CellShape, corner: Array, cut: bool) -> bool:
-        box = tuple(slice(a, a + side) for a, side in zip(corner, shape.mask.shape))
-        if not (self.field.fine[box][shape.mask] > 0).all():
+        if not (self.field.distances_in(shape.mask, corner) > 0).all():
             return False
         return not cut or self._visible(shape, corner) >= self.params.smallest_cut * shape.area
 
@@ -260,8 +259,7 @@ class _Placer:
             moved = corner + np.round(step * direction).astype(np.int64)
             if not self.search.allowed(moved[None], shape, self.params.cut[slot])[0]:
                 break
-            box = tuple(slice(a, a + side) for a, side in zip(moved, shape.mask.shape))
-            hidden = int((self.field.fine[box][shape.mask] == 0).sum()) / shape.area
+            hidden = int((self.field.distances_in(shape.mask, moved) == 0).sum()) / shape.area
             if hidden > self.params.max_overlap:
                 break
             best, self.overlaps[slot] = moved, hidden > 0

@@ -69,7 +69,7 @@ def draw_placement(
         apart = np.zeros(count)
         group = np.full(count, -1)
     else:
-        p_cluster, touching = _resolve_rates(statistics, wanted)
+        p_cluster, touching = resolve_rates(statistics, wanted)
         gap, apart, group = _grouped(statistics, count, p_cluster, touching, generator)
         distance = np.full(count, _FAR)
     overlap = statistics.overlap_rate if wanted.overlap_rate is None else wanted.overlap_rate
@@ -116,15 +116,8 @@ def _draw_count(
     The bootstrap is shrunk towards the mean so that smoothing does not widen it. A frame smaller than
     the real ones sees a part of a field, which adds Poisson variance.
     """
-    if isinstance(wanted, tuple):
-        low, high = wanted
-        if not 0 <= low <= high:
-            raise CytoCascadeError(f"{low}:{high} is no range of cell counts", hint="Give LOW:HIGH, 0 <= LOW <= HIGH.")
-        return int(generator.integers(low, high + 1))
     if wanted is not None:
-        if wanted < 0:
-            raise CytoCascadeError(f"{wanted} cells cannot be placed", hint="Give a count of 0 or more.")
-        return wanted
+        return draw_wanted_count(wanted, generator)
     logs = np.log([image.density for image in statistics.images])
     spread, bandwidth = density_spread(statistics)
     smoothed = generator.choice(logs) - logs.mean() + bandwidth * generator.standard_normal()
@@ -133,6 +126,18 @@ def _draw_count(
     real = float(np.mean([image.density * math.prod(image.frame) for image in statistics.images]))
     part = max(0.0, 1.0 - expected / real)
     return max(1, round(expected + math.sqrt(part * expected) * generator.standard_normal()))
+
+
+def draw_wanted_count(wanted: int | tuple[int, int], generator: np.random.Generator) -> int:
+    """Return the wanted number of cells, or one from the wanted range; `CytoCascadeError` if it is impossible."""
+    if isinstance(wanted, tuple):
+        low, high = wanted
+        if not 0 <= low <= high:
+            raise CytoCascadeError(f"{low}:{high} is no range of cell counts", hint="Give LOW:HIGH, 0 <= LOW <= HIGH.")
+        return int(generator.integers(low, high + 1))
+    if wanted < 0:
+        raise CytoCascadeError(f"{wanted} cells cannot be placed", hint="Give a count of 0 or more.")
+    return wanted
 
 
 def _cut_probability(statistics: PopulationStatistics, frame: tuple[float, ...]) -> float:
@@ -172,7 +177,7 @@ def _sequential(
     return gaps, distances
 
 
-def _resolve_rates(statistics: PopulationStatistics, wanted: PopulationOverrides) -> tuple[float, float]:
+def resolve_rates(statistics: PopulationStatistics, wanted: PopulationOverrides) -> tuple[float, float]:
     """Return (p_cluster, touching rate), the one not given following the other as in the real images."""
     p_cluster, touching = wanted.p_cluster, wanted.touching_rate
     if p_cluster is not None and touching is not None and touching > p_cluster:

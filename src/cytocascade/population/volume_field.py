@@ -132,8 +132,9 @@ def assemble_light(
         # What lies inside another cell's outline is not this cell's light.
         shown[(view != number) & (labels[window] != 0)] = 0.0
         light[window] += np.float32(levels[place.index]) * np.maximum(shown, 0)
-        rim = (view == 0) & (shown > FAINT)
-        view[rim] = number
+        # Above and below its body a cell shines out of focus only; that is for the optics.
+        beside = ~np.pad(cell.mask.any(axis=0), [(margin, margin) for margin in pad])[part[1:]]
+        view[(view == 0) & (shown > FAINT) & beside] = number
         closer = held > extent[window]
         extent[window] = np.where(closer, held, extent[window])
         factor = 1.0 if strength is None else strength[place.index]

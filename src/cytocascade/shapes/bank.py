@@ -13,10 +13,10 @@ from torch import Tensor
 from cytocascade.diffusion.sampling import Condition
 from cytocascade.diffusion.training import Batch
 from cytocascade.seeding import torch_generator
-from cytocascade.shapes.cameras import VIEW_SIZE, VIEWS
+from cytocascade.shapes.cameras import VIEWS
 from cytocascade.shapes.canonical import (
+    MASK_SIZE,
     axial_ratio,
-    canonical_mask,
     frame_of,
     ratio_scalar,
     rotate_masks,
@@ -28,9 +28,6 @@ from cytocascade.types import FloatArray
 
 NODES = 48
 """Nodes of the canonical grid along each axis."""
-
-SCALARS = 4
-"""What the network is told of a cell: its size and whether that is known, its axial ratio, and a constant."""
 
 SIZE_WITHHELD = 0.3
 """Chance that an example is shown without its size."""
@@ -88,7 +85,9 @@ def redistanced(values: FloatArray, step: float) -> FloatArray:
     return np.where(np.abs(far) < 1.6 * step, np.clip(near, -1.8 * step, 1.8 * step), far).astype(np.float32)
 
 
-def in_canonical_cube(solid: Solid, *, scan: int = 72, reach: float = 1.35) -> tuple[FloatArray, FloatArray, float, float]:
+def in_canonical_cube(
+    solid: Solid, *, scan: int = 72, reach: float = 1.35
+) -> tuple[FloatArray, FloatArray, float, float]:
     """Bring a solid into its canonical cube.
 
     Returns
@@ -123,12 +122,9 @@ def in_canonical_cube(solid: Solid, *, scan: int = 72, reach: float = 1.35) -> t
 def projected_mask(distance: FloatArray) -> FloatArray:
     """Return the signed distance of the projection along z, (64, 64) float32, of a canonical grid."""
     top = distance.max(axis=0)
-    side = top.shape[0]
-    frame_step = 2.0 / (side - 1)
-    fine = ndi.map_coordinates(
-        top, np.stack(np.meshgrid(*[((np.arange(64) + 0.5) * (2 / 64) - 1 + 1) / frame_step] * 2, indexing="ij")), order=1
-    )
-    return redistanced(fine.astype(np.float32), 2.0 / 64)
+    where = (np.arange(MASK_SIZE) + 0.5) / MASK_SIZE * (top.shape[0] - 1)
+    fine = ndi.map_coordinates(top, np.stack(np.meshgrid(where, where, indexing="ij")), order=1)
+    return redistanced(fine.astype(np.float32), 2.0 / MASK_SIZE)
 
 
 def example(solid: Solid, *, micrometres: float = float("nan"), kind: int = 0, weight: float = 1.0) -> ShapeExamples:
@@ -145,11 +141,15 @@ def example(solid: Solid, *, micrometres: float = float("nan"), kind: int = 0, w
 
 
 def cell_scalars(size: Tensor, ratio: Tensor, known: Tensor) -> Tensor:
-    """Return what the network is told of cells, (n, 4); sizes are withheld where `known` is false."""
+    """Return what the network is told of cells, (n, 4): size, whether that is known, axial ratio, and a constant.
+
+    Sizes are withheld where `known` is false.
+    """
     told = known & torch.isfinite(size)
     safe = torch.where(told, size, torch.ones_like(size))
     scalar = torch.from_numpy(size_scalar(safe.numpy())).float() * told
-    return torch.stack([scalar, told.float(), torch.from_numpy(ratio_scalar(ratio.numpy())).float(), torch.ones_like(size)], 1)
+    tallness = torch.from_numpy(ratio_scalar(ratio.numpy())).float()
+    return torch.stack([scalar, told.float(), tallness, torch.ones_like(size)], dim=1)
 
 
 def shape_batches(examples: ShapeExamples, *, batch: int, painted: int, seed: int) -> Callable[[int], Batch]:
@@ -205,6 +205,3 @@ def turn_views(views: Tensor, turns: Tensor, mirrored: Tensor) -> Tensor:
     source = torch.where(mirrored[:, None], (-source) % VIEWS, source)
     moved = views.gather(1, source[:, :, None, None, None].expand(-1, -1, *views.shape[2:]))
     return torch.where(mirrored[:, None, None, None, None], moved.flip(-1), moved)
-
-
-__all__ = ["NODES", "SCALARS", "ShapeExamples", "VIEW_SIZE", "example", "in_canonical_cube", "shape_batches", "turn_views"]

@@ -74,5 +74,5 @@ def ray_points(axes: Tensor, size: int, depths: Tensor) -> Tensor:
         World coordinates (x, y, z) at [depth, v, u].
     """
     grid = pixel_centres(size).to(axes.device)
-    right, down, away = axes[..., None, None, None, 0, :], axes[..., None, None, None, 1, :], axes[..., None, None, None, 2, :]
+    right, down, away = (axes[..., None, None, None, row, :] for row in range(3))
     return right * grid[:, None] + down * grid[:, None, None] + away * depths[:, None, None, None]

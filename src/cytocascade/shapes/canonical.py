@@ -1,7 +1,7 @@
 """The canonical cube that cells are learned in: one scale for the mask, the views and the surface.
 
-The axial ratio of a cell (its extent along z over its largest lateral extent) is known before the views are drawn: it is
-drawn from the real ones, or wished. So the scale can be chosen such that all views are filled well, flat cells and
+The axial ratio of a cell (its extent along z over its largest lateral extent) is known before the views are drawn: it
+is drawn from the real ones, or wished. So the scale can be chosen such that all views are filled well, flat cells and
 tall ones alike.
 """
 
@@ -98,7 +98,7 @@ def enclosing_circle(points: Array, *, steps: int = 300) -> tuple[Array, float]:
 def axial_ratio(mask: BoolArray) -> float:
     """Return the axial ratio of a voxel mask, (Z, Y, X) with isotropic voxels."""
     heights = np.flatnonzero(mask.any(axis=(1, 2)))
-    return (heights[-1] - heights[0] + 1) / feret_diameter(np.argwhere(mask.any(axis=0)))
+    return float(heights[-1] - heights[0] + 1) / feret_diameter(np.argwhere(mask.any(axis=0)))
 
 
 def canonical_mask(distance: FloatArray, spacing: float, frame: Frame, size: int = MASK_SIZE) -> FloatArray:

@@ -116,16 +116,15 @@ class MultiViewDenoiser(Network):
         self.vector = nn.Linear(painter.scalars - _ANGLES, embedding)
         self.encoder = _encoder(painter.channels, width)
         self.mask_encoder = _encoder(1, width)
-        self.lift = nn.Conv2d(width + 1, width, 1)
+        self.lift = nn.Conv2d(width, width, 1)
+        self.lift_depth = nn.Parameter(0.3 * torch.randn(width))
         self.join = nn.Conv2d(VIEWS * width + width + 3, volume, 1)
         self.before = nn.ModuleList([_Block(volume, embedding)])
         self.down = nn.Conv3d(volume, 2 * volume, 2, stride=2)
         self.deep = nn.ModuleList([_Block(2 * volume, embedding) for _ in range(2)])
         self.up = nn.Conv3d(2 * volume, volume, 1)
         self.after = nn.ModuleList([_Block(volume, embedding)])
-        self.attention = nn.ModuleList(
-            [_DepthAttention(painter.widths[0], volume, config.depths) for _ in range(2)]
-        )
+        self.attention = nn.ModuleList([_DepthAttention(painter.widths[0], volume, config.depths) for _ in range(2)])
         self.painter = Denoiser(painter)
         self._place_cameras()
 
@@ -213,12 +212,12 @@ class MultiViewDenoiser(Network):
     def _volume(self, sample: Tensor, timestep: Tensor, mask: Tensor, scalars: Tensor) -> Tensor:
         """Return the feature volume that all views share, (B, W, n, n, n)."""
         batch, nodes = len(sample), self.config.nodes
-        encoded = self.encoder(sample.flatten(0, 1))
+        # Linear, so it commutes with the interpolation, and is applied where there are fewer points.
+        encoded = self.lift(self.encoder(sample.flatten(0, 1)))
         where = self.project[..., :2].repeat(batch, 1, 1, 1)
         lifted = functional.grid_sample(encoded, where, align_corners=False)
-        depth = self.project[..., 2].repeat(batch, 1, 1)[:, None]
-        lifted = functional.silu(self.lift(torch.cat([lifted, depth], dim=1)))
-        lifted = lifted.reshape(batch, -1, nodes**2, nodes)
+        lifted = lifted.reshape(batch, VIEWS, -1, nodes**2, nodes)
+        lifted = functional.silu(lifted + self.lift_depth[:, None, None] * self.project[:, None, ..., 2]).flatten(1, 2)
         seen_above = self.above.reshape(1, nodes**2, nodes, 2).expand(batch, -1, -1, -1)
         above = functional.grid_sample(self.mask_encoder(mask), seen_above, align_corners=False)
         joined = self.join(torch.cat([lifted, above, self.place.expand(batch, -1, -1, -1)], dim=1))

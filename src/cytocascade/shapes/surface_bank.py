@@ -13,10 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from cytocascade.errors import CytoCascadeError
 from cytocascade.seeding import numpy_generator
-try:
-    from cytocascade.shapes.voxels import rotate_about_z
-except ImportError:  # LAZY
-    pass
+from cytocascade.shapes.voxels import rotate_about_z
 from cytocascade.storage import hash_files, write_atomically
 from cytocascade.types import CellSurface
 

@@ -9,15 +9,8 @@ import numpy as np
 
 from cytocascade.errors import CytoCascadeError
 from cytocascade.shapes.multiview import MultiViewDenoiser
-try:
-    from cytocascade.shapes.neus import reconstruct
-except ImportError:  # LAZY
-    pass
-try:
-    from cytocascade.shapes.priors import ellipsoid_surface, hull_grids
-except ImportError:  # LAZY
-    pass
-from cytocascade.shapes.sampling import VIEW_STEPS, FramedMasks, frame_masks, sample_views
+from cytocascade.shapes.priors import ellipsoid_surface, hull_surfaces, learned_surfaces
+from cytocascade.shapes.sampling import VIEW_STEPS, frame_masks, sample_views
 from cytocascade.shapes.statistics import Kind
 from cytocascade.types import CellSurface, FloatArray
 
@@ -85,20 +78,5 @@ def make_surfaces(
     framed = frame_masks(distance, crop_spacing, ratios)
     views = sample_views(model, framed, seeds, kind=kind, size_known=size_known, steps=steps, workers=workers)
     if prior == "hull":
-        grids = hull_grids(views, framed.mask, workers=workers)
-    else:
-        grids = reconstruct(views, framed.mask, workers=workers)
-    return in_micrometres(grids.numpy(), framed)
-
-
-def in_micrometres(grids: FloatArray, framed: FramedMasks) -> list[CellSurface]:
-    """Return canonical grids, (n, G, G, G), as surfaces around the middle of their masks' crops."""
-    surfaces = []
-    for grid, frame in zip(grids, framed.frames, strict=True):
-        step = 2 * frame.unit / (grid.shape[0] - 1)
-        middle = (grid.shape[0] - 1) / 2
-        inside = np.flatnonzero((grid > 0).any(axis=(1, 2)))
-        height = 0.5 * float(inside[0] + inside[-1]) if len(inside) else middle
-        centre = (height, middle - frame.middle[0] / step, middle - frame.middle[1] / step)
-        surfaces.append(CellSurface(np.asarray(grid * frame.unit, dtype=np.float32), step, centre))
-    return surfaces
+        return hull_surfaces(views, framed.mask, framed.frames)
+    return learned_surfaces(views, framed.mask, framed.frames, workers=workers)

@@ -100,9 +100,7 @@ def to_network(views: Tensor) -> Tensor:
     """Map views to the network's range: silhouette field, half thickness and middle depth, about of unit variance."""
     silhouette, front, back = views.unbind(-3)
     thickness, middle = 0.5 * (back - front), 0.5 * (back + front)
-    return torch.stack(
-        [silhouette * _SILHOUETTE, (thickness - _MEAN_THICKNESS) * _THICKNESS, middle * _MIDDLE], dim=-3
-    )
+    return torch.stack([silhouette * _SILHOUETTE, (thickness - _MEAN_THICKNESS) * _THICKNESS, middle * _MIDDLE], dim=-3)
 
 
 def from_network(values: Tensor) -> Tensor:

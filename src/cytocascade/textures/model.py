@@ -164,19 +164,40 @@ def sample_textures(
         Relative signal: in fluorescence its mean inside the mask is exactly 1. Farther than `RIM` canonical
         pixels from the outline it means nothing; `fade` ends it.
     """
+    noise = starting_noise(model, seeds)
+    signal = painted(
+        model, noise, distance, texture, modality=modality, style=style, steps=steps, guidance=guidance, workers=workers
+    )
+    if modality == "fluorescence":
+        signal = with_contrast(_unit_mean(signal, distance > 0), distance, contrast)
+        signal = calm_rim(signal, distance)
+    return np.asarray(signal, dtype=np.float32)
+
+
+def painted(
+    model: Denoiser,
+    noise: Tensor,
+    distance: FloatArray,
+    texture: FloatArray,
+    *,
+    modality: Modality,
+    style: int = 0,
+    steps: int = TEXTURE_STEPS,
+    guidance: float = 1.0,
+    workers: int = 1,
+) -> FloatArray:
+    """Return the relative signal that the network makes of `noise`, (n, 64, 64) float32, as it comes.
+
+    Parameters as for `sample_textures`; `noise` is N(0, I), (n, channels, 64, 64).
+    """
     outline = torch.as_tensor(distance, dtype=torch.float32)[:, None]
     condition = Condition(
         condition_image(outline),
         torch.as_tensor(texture, dtype=torch.float32),
         torch.full((len(distance),), style, dtype=torch.long),
     )
-    noise = starting_noise(model, seeds)
     values = sample(model, noise, condition, steps=steps, guidance=guidance, workers=workers)
-    signal = from_network(values, modality)[:, 0].numpy()
-    if modality == "fluorescence":
-        signal = with_contrast(_unit_mean(signal, distance > 0), distance, contrast)
-        signal = calm_rim(signal, distance)
-    return np.asarray(signal, dtype=np.float32)
+    return np.asarray(from_network(values, modality)[:, 0].numpy(), dtype=np.float32)
 
 
 def with_contrast(signal: FloatArray, distance: FloatArray, contrast: float) -> FloatArray:
@@ -189,8 +210,13 @@ def with_contrast(signal: FloatArray, distance: FloatArray, contrast: float) -> 
     contrast : float
         1 leaves the signal as it is. The factor sets in over four pixels inside the outline.
     """
+    return _unit_mean(stretched(signal, distance, contrast), distance > 0)
+
+
+def stretched(signal: FloatArray, distance: FloatArray, contrast: float) -> FloatArray:
+    """Return `with_contrast` before its means are brought back to 1."""
     depth = np.clip(distance / 4.0, 0.0, 1.0)
-    return _unit_mean(signal + (contrast - 1.0) * depth * (signal - 1.0), distance > 0)
+    return np.asarray(signal + (contrast - 1.0) * depth * (signal - 1.0))
 
 
 def _unit_mean(signal: FloatArray, inside: BoolArray) -> FloatArray:

@@ -14,19 +14,22 @@ from cytocascade.bundle import Bundle, find_bundle, load_bundle
 from cytocascade.card import volume_card
 from cytocascade.errors import CytoCascadeError
 from cytocascade.fitting import FitOptions, FitState, StageProgress, fingerprint_of, fit_images, kept_fit
-from cytocascade.images.cells import SingleCells
+from cytocascade.images.cells import SingleCells, extract_cells
+from cytocascade.images.descriptors import DESCRIPTOR_NAMES, describe_cells
+from cytocascade.images.slices import widest_outlines
 from cytocascade.images.stacks import StackDataset
 from cytocascade.imaging.columns import CellColumns, trace_columns
 from cytocascade.imaging.extents import AxialExtent, axial_extents
 from cytocascade.imaging.microscope import Microscope, fit_microscope
 from cytocascade.imaging.psf import ConePsf, Psf
-from cytocascade.imaging.volume import axial_sigma
 from cytocascade.population.arrangement import fit_arrangement
+from cytocascade.population.cells import CellStatistics
 from cytocascade.population.volume_params import ArrangementName
 from cytocascade.shapes.statistics import Kind, ShapeStatistics
-from cytocascade.textures.axial_fit import contrast_left, fit_axial_noise, measure_response
-from cytocascade.textures.axial_noise import DEFAULT_LENGTH, AxialNoise
-from cytocascade.types import AnnotatedStack
+from cytocascade.textures.axial_fit import fit_axial_noise
+from cytocascade.textures.axial_noise import AxialNoise
+from cytocascade.types import AnnotatedStack, FloatArray
+from cytocascade.volumes.calibration import calibrate_grain
 from cytocascade.volumes.statistics import VolumeStatistics
 
 DEFAULT_BASE = "nuclei3d"
@@ -129,16 +132,15 @@ def extend(
         )
     network, known = shapes.volume_parts()
     stacks = dataset.stacks
-    report("volume", 0, 4, "light along z")
+    report("volume", 0, 5, "light along z")
     columns = trace_columns(stacks) if stacks and all(len(stack.image) >= 3 for stack in stacks) else []
     microscope = _microscope(stacks, flat, columns, wishes)
-    sigma = axial_sigma(microscope)
-    report("volume", 1, 4, "heights of the cells")
+    report("volume", 1, 5, "heights of the cells")
     extents = axial_extents(stacks, columns, max_offset=np.inf) if columns else []
     statistics = _heights(stacks, extents, known.prior(wishes.kind), wishes.kind)
-    report("volume", 2, 4, "textures along z")
-    noise, contrast = _texture_noise(stacks, flat, sigma, seed)
-    report("volume", 3, 4, "arrangement of the cells")
+    report("volume", 2, 5, "textures along z")
+    noise = _texture_noise(stacks, flat, seed)
+    report("volume", 3, 5, "arrangement of the cells")
     height = float(np.median([extent.axial for extent in extents])) if extents else _typical_height(flat, statistics)
     arrangement = fit_arrangement(stacks, kind=wishes.arrangement, cell_height=height, seed=seed)
     volume = VolumeStatistics(
@@ -147,15 +149,31 @@ def extend(
         shapes=statistics,
         priors=known.priors,
         texture_noise=noise,
-        texture_contrast=contrast,
         area_factor=_area_factor(extents),
         stacks=len(stacks),
     )
     spacing, shape = _grid(flat, stacks, wishes, height)
     config = flat.config.model_copy(update={"dim": 3, "spacing": spacing, "shape": shape})
-    report("volume", 4, 4, arrangement.kind)
-    bundle = replace(flat, config=config, shapes=network, volume=volume)
+    described = _seen_from_above(dataset, cells) if stacks else None
+    statistics_of_cells = flat.cells if described is None else CellStatistics.fit(DESCRIPTOR_NAMES, described)
+    bundle = replace(flat, config=config, cells=statistics_of_cells, shapes=network, volume=volume)
+    report("volume", 4, 5, "noise along z")
+    bundle = calibrate_grain(bundle, stacks, seed=seed)
+    report("volume", 5, 5, arrangement.kind)
     return replace(bundle, card=volume_card(config, cells, volume))
+
+
+def _seen_from_above(dataset: StackDataset, cells: SingleCells) -> FloatArray | None:
+    """Return the descriptors of the cells at their widest, (n, 5); None if too few are whole there.
+
+    Slices through the caps of cells would be taken for small cells.
+    """
+    images = [*widest_outlines(dataset.stacks), *dataset.images]
+    try:
+        widest = extract_cells(images, crop_spacing=cells.crop_spacing, modality=cells.modality)
+    except CytoCascadeError:
+        return None
+    return describe_cells(widest)
 
 
 def _microscope(
@@ -197,19 +215,17 @@ def _area_factor(extents: Sequence[AxialExtent]) -> float:
     return float(1 / np.mean([1 - min(extent.offset, 0.8) ** 2 for extent in extents]))
 
 
-def _texture_noise(stacks: Sequence[AnnotatedStack], flat: Bundle, sigma: float, seed: int) -> tuple[AxialNoise, float]:
-    """Return how alike the noise of slices must be, and the contrast that this takes, inverted."""
+def _texture_noise(stacks: Sequence[AnnotatedStack], flat: Bundle, seed: int) -> AxialNoise:
+    """Return how alike the noise of slices must be.
+
+    The optics leave the structure within cells as the textures have it (`imaging.optics.keep_structure`), so textures
+    must be as alike as the real ones are, blur included.
+    """
     config = flat.config
-    kind = {"modality": config.modality, "style": config.style}
-    response = measure_response(flat.textures, seed=seed, **kind)  # type: ignore[arg-type]
-    noise = AxialNoise(length=DEFAULT_LENGTH)
-    if stacks:
-        try:
-            noise = fit_axial_noise(stacks, flat.textures, axial_sigma=sigma, seed=seed, **kind)  # type: ignore[arg-type]
-        except CytoCascadeError:
-            # Too few pixels inside cells to compare slices by.
-            noise = AxialNoise(length=DEFAULT_LENGTH)
-    return noise, float(np.clip(1 / contrast_left(noise, response, sigma), 1.0, 2.0))
+    noise, _ = fit_axial_noise(
+        stacks, flat.textures, modality=config.modality, style=config.style, axial_sigma=0.0, seed=seed
+    )
+    return noise
 
 
 def _typical_height(flat: Bundle, statistics: ShapeStatistics) -> float:

@@ -24,7 +24,7 @@ from cytocascade.population.volume_plan import draw_volume_placement
 from cytocascade.seeding import derive_seed, numpy_generator
 from cytocascade.shapes.surface_bank import SurfaceBank
 from cytocascade.types import Array, FloatArray, GeneratedSample
-from cytocascade.volumes.cells import new_surfaces, on_voxels, paint_slices
+from cytocascade.volumes.cells import FOCUSED_RIM, new_surfaces, on_voxels, paint_slices
 
 
 def draw_volume_sample(bundle: Bundle, options: GenerationOptions, seed: int, index: int) -> dict[str, Any]:
@@ -171,7 +171,7 @@ def _light(
         labels,
         (z_y_x[0], z_y_x[1], z_y_x[2]),
         config.crop_spacing,
-        reach=config.rim,
+        reach=min(config.rim, FOCUSED_RIM),
         edge=partial(edge_factor, factors=config.edge_factor) if config.edge_factor else None,
         strength=grain_strengths(params, config.grain_spread),
     )
@@ -183,6 +183,7 @@ def expose(bundle: Bundle, params: dict[str, Any], prepared: PreparedVolume) -> 
     tuning = FineTuning(
         noise_share=config.noise_share,
         grain=config.grain,
+        grain_noise=bundle.volume_parts()[1].grain_noise,
         background_noise=config.background_noise,
         photon_gain=config.photon_gain,
         background_texture=config.background_texture,

@@ -25,8 +25,8 @@ class VolumeStatistics(BaseModel):
     """The same of the real shapes that the multi-view network was trained on, per kind of cell."""
     texture_noise: AxialNoise
     """How alike the textures of neighbouring slices are."""
-    texture_contrast: float = Field(1.0, gt=0)
-    """Factor on the textures' contrast that makes up for what correlation along z takes."""
+    grain_noise: float = Field(0.0, ge=0, le=1)
+    """Share of the fine structure that textures lack which is different in every slice."""
     area_factor: float = Field(1.0, gt=0)
     """Area of a cell's projection along z over that of its annotated outlines, which are slices."""
     stacks: int = Field(0, ge=0)

@@ -1,0 +1,104 @@
+"""Make the shipped bundle `nuclei3d`: the fit that the documentation shows, with the shapes of `train_shapes.py`.
+
+    python scripts/make_nuclei3d.py --data ../shared/data --weights runs/shapes/shapes.safetensors --work runs/nuclei3d
+
+At most 10 annotated slices of WINDOWS of 3d-cultured-nuclei (MIT) are seen; all other windows are left for evaluation
+(`benchmarks/evidence_3d.py`). Masks and textures start from the shipped bundle `nuclei` (CC0). The shapes of that set
+(Series008) are not among those that the multi-view network was trained on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from train_shapes import TRAINING
+
+from cytocascade.bundle import Bundle, find_bundle, load_bundle, pretrained_folder
+from cytocascade.diffusion.checkpoints import load_network
+from cytocascade.fitting import FitOptions
+from cytocascade.images import read_stacks
+from cytocascade.imaging.microscope import Microscope
+from cytocascade.imaging.psf import ConePsf
+from cytocascade.population.arrangement import VolumeArrangement
+from cytocascade.shapes.canonical import feret_diameter
+from cytocascade.shapes.descriptors import describe_voxels
+from cytocascade.shapes.multiview import MultiViewConfig, MultiViewDenoiser
+from cytocascade.shapes.statistics import Kind, ShapeStatistics
+from cytocascade.textures.axial_noise import DEFAULT_LENGTH, AxialNoise
+from cytocascade.volumes.fitting import fit_volumes
+from cytocascade.volumes.statistics import VolumeStatistics
+
+SET = "3d-cultured-nuclei"
+WINDOWS = ("000", "001")
+SLICES = 10
+TALLEST = 1.7
+
+
+def prior(shapes: Path, kind: Kind) -> ShapeStatistics:
+    """Return the axial ratios of the training shapes of a kind; every source has the same weight."""
+    data = np.load(shapes)
+    extents, ratios, weights = [], [], []
+    for source in TRAINING:
+        chosen = np.flatnonzero((data["source"] == source) & (data["kind"] == kind))
+        for number in chosen:
+            mask, step = data["voxels"][number].astype(bool), float(data["voxel_um"][number])
+            ratio = describe_voxels(mask, (step, step, step))["axial_ratio"]
+            if ratio <= TALLEST:
+                extents.append(round(feret_diameter(np.argwhere(mask.any(axis=0))) * step, 4))
+                ratios.append(round(ratio, 5))
+                weights.append(round(1 / len(chosen), 5))
+    return ShapeStatistics(kind=kind, extents=extents, ratios=ratios, weights=weights)
+
+
+def base(weights: Path, shapes: Path) -> Bundle:
+    """Return the 2D base with the shapes, as something to start a fit for volumes from."""
+    flat = load_bundle(find_bundle("nuclei"))
+    priors = [prior(shapes, "nucleus"), prior(shapes, "cell")]
+    volume = VolumeStatistics(
+        arrangement=VolumeArrangement(kind="layer", reason="not fitted"),
+        microscope=Microscope(psf=ConePsf(axial=0.6)),
+        shapes=priors[0],
+        priors=priors,
+        texture_noise=AxialNoise(length=DEFAULT_LENGTH),
+    )
+    return replace(flat, shapes=load_network(weights, MultiViewConfig, MultiViewDenoiser), volume=volume)
+
+
+def main() -> None:
+    """Fit, and put the bundle where it is shipped from."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=250)
+    parser.add_argument("--ship", action="store_true", help="copy the bundle into the package")
+    arguments = parser.parse_args()
+    stacks = arguments.work / "stacks"
+    for part in ("images", "masks"):
+        (stacks / part).mkdir(parents=True, exist_ok=True)
+        for window in WINDOWS:
+            shutil.copy(arguments.data / SET / part / f"{window}.tif", stacks / part / f"{window}.tif")
+    dataset = read_stacks(stacks, slices=SLICES)
+    start = base(arguments.weights, arguments.data / "3d-shapes" / "shapes.npz")
+    shown: set[tuple[str, int]] = set()
+
+    def report(stage: str, done: int, total: int, remark: str) -> None:
+        if (stage, done) not in shown and (done % 25 == 0 or done == total):
+            shown.add((stage, done))
+            print(stage, f"{done}/{total}", remark, flush=True)
+
+    out = arguments.work / "nuclei3d"
+    options = FitOptions(budget=None, steps=arguments.steps)
+    fit_volumes(dataset, out, options, base=start, overwrite=True, progress=report)
+    if arguments.ship:
+        shipped = pretrained_folder() / "nuclei3d"
+        shutil.rmtree(shipped, ignore_errors=True)
+        shutil.copytree(out, shipped)
+
+
+if __name__ == "__main__":
+    main()
