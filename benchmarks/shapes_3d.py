@@ -4,7 +4,8 @@
 
 Every nucleus of the validation sources (see `scripts/train_shapes.py`) is projected along z. From that mask and its
 pixel size each prior makes a surface: the multi-view diffusion with NeuS, the visual hull of the same views, the mask
-inflated (as high as it is narrow), and the mask inflated to the axial ratio that the learned prior drew. Distances are
+inflated (as high as it is narrow), and the mask inflated to the axial ratio that the learned prior drew. The diffusion
+is also given the true heights, as they are measured in stacks without annotation (`imaging.extents`). Distances are
 Wasserstein distances over the standard deviation of the real nuclei. Also measured: agreement with the mask and with
 the generated views, diversity, and time per cell. Writes ``benchmarks/results/shapes_3d.json``.
 """
@@ -24,35 +25,17 @@ from scipy import ndimage as ndi
 from scipy.stats import wasserstein_distance
 
 from cytocascade.bundle import find_bundle, load_bundle
-from cytocascade.diffusion.checkpoints import load_network
 from cytocascade.seeding import derive_seed
-from cytocascade.shapes.canonical import frame_of
 from cytocascade.shapes.descriptors import describe_surface, describe_voxels
-from cytocascade.shapes.multiview import MultiViewConfig, MultiViewDenoiser
 from cytocascade.shapes.neus import reconstruct
 from cytocascade.shapes.priors import ellipsoid_surface, hull_surfaces, surface_in_frame
 from cytocascade.shapes.sampling import draw_ratios, frame_masks, sample_views
-from cytocascade.shapes.statistics import ShapeStatistics
 from cytocascade.shapes.views import render_views
 from cytocascade.shapes.voxels import voxelise
 
 VALIDATION = ("iitgoa stack_Series008", "cells3d", "GoNuclear 1137")
 MEASURES = ("relative_volume", "sphericity", "axial_ratio", "solidity")
 SYNCDREAMER_SECONDS = "SyncDreamer: 10 s per object on an A100, then NeuS about 10 min on a large GPU (as published)"
-
-
-def prior_of(data: dict[str, np.ndarray], sources: list[str]) -> ShapeStatistics:
-    """Return the axial ratios of the training nuclei, every source with the same weight."""
-    extents, ratios, weights = [], [], []
-    for source in sources:
-        chosen = np.flatnonzero((data["source"] == source) & (data["kind"] == "nucleus"))
-        for number in chosen:
-            mask, step = data["voxels"][number].astype(bool), float(data["voxel_um"][number])
-            described = describe_voxels(mask, (step, step, step))
-            extents.append(frame_of(signed(mask.any(axis=0)), step, 1.0).extent)
-            ratios.append(described["axial_ratio"])
-            weights.append(1 / len(chosen))
-    return ShapeStatistics(extents=extents, ratios=ratios, weights=weights)
 
 
 def signed(mask: np.ndarray) -> np.ndarray:
@@ -68,8 +51,9 @@ def overlap(first: np.ndarray, second: np.ndarray) -> float:
 
 def voxel_overlap(surface, truth: np.ndarray, step: float) -> tuple[float, float]:
     """Return the intersection over union with the true voxels, at the best height, and that of the projections."""
-    made = voxelise(surface, (step, step, step))
-    pad = 24
+    # The middle of an even number of voxels lies between two of them.
+    made = voxelise(surface, (step, step, step), shift=(step / 2, step / 2, step / 2))
+    pad = 72
     field = np.zeros([side + 2 * pad for side in truth.shape], dtype=bool)
     field[pad:-pad, pad:-pad, pad:-pad] = truth
     mask = made.coverage >= 0.5
@@ -110,8 +94,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shapes", type=Path, default=Path("../shared/data/3d-shapes/shapes.npz"))
     parser.add_argument("--bundle", default="nuclei3d")
-    parser.add_argument("--weights", type=Path, help="network to measure instead of the bundle's")
-    parser.add_argument("--training", nargs="*", help="take the prior of the axial ratios from these sources")
     parser.add_argument("--limit", type=int, help="nuclei per source")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--steps", type=int, default=12)
@@ -120,13 +102,8 @@ def main() -> None:
     parser.add_argument("--picture", type=Path)
     arguments = parser.parse_args()
     data = dict(np.load(arguments.shapes))
-    if arguments.weights is None:
-        bundle = load_bundle(find_bundle(arguments.bundle))
-        model, volume = bundle.volume_parts()
-        prior = volume.prior("nucleus")
-    else:
-        model = load_network(arguments.weights, MultiViewConfig, MultiViewDenoiser)
-        prior = prior_of(data, arguments.training)
+    model, volume = load_bundle(find_bundle(arguments.bundle)).volume_parts()
+    prior = volume.prior("nucleus")
     chosen = np.concatenate(
         [
             np.flatnonzero((data["source"] == source) & (data["kind"] == "nucleus"))[: arguments.limit]
@@ -156,6 +133,10 @@ def main() -> None:
         "voxels": round((done - made) / len(chosen), 3),
         "all": round((done - begun) / len(chosen), 3),
     }
+    heights = np.array([r["axial_ratio"] for r in real], dtype=np.float32)
+    told = frame_masks(masks, steps, heights)
+    views_told = sample_views(model, told, seeds, size_known=known, steps=arguments.steps, workers=arguments.workers)
+    grids_told = reconstruct(views_told, told.mask, workers=arguments.workers).numpy()
     priors = {
         "multiview": surfaces,
         "hull": hull_surfaces(views, framed.mask, framed.frames),
@@ -163,6 +144,7 @@ def main() -> None:
         "ellipsoid, our axial ratios": [
             ellipsoid_surface(mask, step, axial_ratio=float(ratio)) for mask, step, ratio in zip(masks, steps, ratios)
         ],
+        "multiview, true heights told": [surface_in_frame(grid, frame) for grid, frame in zip(grids_told, told.frames)],
     }
     results = {name: measure(some, truths, steps, real) for name, some in priors.items()}
     sources = data["source"][chosen]

@@ -1,6 +1,6 @@
 """Draw docs/images/cameras.png: where the cameras stand, what they see of a generated cell, and its surface.
 
-    python scripts/draw_cameras.py --bundle nuclei3d
+python scripts/draw_cameras.py --bundle nuclei3d
 """
 
 from __future__ import annotations

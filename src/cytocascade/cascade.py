@@ -140,6 +140,7 @@ class Cascade:
         seed: int = 0,
         options: GenerationOptions | None = None,
         test_fraction: float = 0.0,
+        slice_step: int | None = None,
         workers: int = 2,
         overwrite: bool = False,
         progress: Callable[[int, int], None] | None = None,
@@ -157,7 +158,9 @@ class Cascade:
         seed, options, workers
             See `generate`.
         test_fraction : float
-            Share of the samples that the StarDist layout puts into ``test/``.
+            Share of the samples that is held out, in formats that know a test set.
+        slice_step : int, optional
+            Volumes in the format ``cellpose``: pixels from one slice to the next.
         overwrite : bool
             Replace a data set that is there with other settings.
         progress : callable, optional
@@ -179,7 +182,8 @@ class Cascade:
             formats=tuple(formats),
             size=field_shape(config, options),
             test_fraction=test_fraction,
-            overrides=options.model_dump(mode="json", exclude={"size"}, exclude_defaults=True),
+            slice_step=slice_step,
+            overrides=dict(options.command_line()),
         )
         writer = DatasetWriter(Path(out), settings, dim=config.dim, overwrite=overwrite)
         done = writer.done()

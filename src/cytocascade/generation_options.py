@@ -17,6 +17,16 @@ from cytocascade.shapes.surfaces import ShapePrior
 from cytocascade.textures.model import TEXTURE_STEPS
 
 
+_COMMAND_LINE = {"p_cluster": "clustering", "touching_rate": "touching", "overlap_rate": "overlap"}
+
+
+def _written(name: str, value: Any) -> str | int | float:
+    """Return a value as it is written on the command line."""
+    if not isinstance(value, list):
+        return value  # type: ignore[no-any-return]
+    return ("," if name == "spacing" else ":").join(f"{part:g}" for part in value)
+
+
 class GenerationOptions(BaseModel):
     """What to generate otherwise than in the fitted images."""
 
@@ -77,6 +87,11 @@ class GenerationOptions(BaseModel):
         names = list(type(self).model_fields)
         names = names[names.index("spacing") :]
         return [name for name in names if name in self.model_dump(exclude_defaults=True)]
+
+    def command_line(self) -> dict[str, str | int | float]:
+        """Return what differs from the defaults as options of ``cytocascade generate``, the size left out."""
+        given = self.model_dump(mode="json", exclude={"size"}, exclude_defaults=True)
+        return {_COMMAND_LINE.get(name, name): _written(name, value) for name, value in given.items()}
 
     @classmethod
     def checked(cls, **wishes: Any) -> GenerationOptions:

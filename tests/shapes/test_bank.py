@@ -7,7 +7,6 @@ from cytocascade.shapes.bank import (
     cell_scalars,
     example,
     in_canonical_cube,
-    redistanced,
     shape_batches,
     turn_views,
 )
@@ -42,16 +41,6 @@ def test_the_mask_is_the_projection_of_the_shape(blob):
     distance, mask, *_ = in_canonical_cube(blob)
     area = (distance.max(axis=0) > 0).sum() * (2 / 47) ** 2
     assert (mask > 0).sum() * (2 / 64) ** 2 == pytest.approx(area, rel=0.03)
-
-
-def test_redistancing_gives_distances():
-    axis = np.linspace(-1, 1, 40)
-    z, y, x = np.meshgrid(axis, axis, axis, indexing="ij")
-    radius = np.sqrt(z**2 + y**2 + x**2)
-    distance = redistanced((0.36 - radius**2).astype(np.float32), 2 / 39)
-    near = np.abs(0.6 - radius) < 0.1
-    assert np.abs(distance - (0.6 - radius))[near].max() < 0.04
-    assert ((distance > 0) == (radius < 0.6)).all()
 
 
 @pytest.mark.parametrize("mirror", [False, True])

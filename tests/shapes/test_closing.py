@@ -6,7 +6,8 @@ from scipy import ndimage as ndi
 
 from cytocascade.errors import CytoCascadeError
 from cytocascade.shapes.closing import close_body, mask_at_nodes, match_projection, single_body
-from tests.shapes._solids import ellipsoid_grid, overlap, projection
+
+from ._solids import ellipsoid_grid, overlap, projection
 
 STEP = 2 / 47
 

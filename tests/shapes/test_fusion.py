@@ -4,7 +4,8 @@ import numpy as np
 import torch
 
 from cytocascade.shapes.fusion import fuse_views
-from tests.shapes._solids import ellipsoid_grid, overlap, views_and_mask
+
+from ._solids import ellipsoid_grid, overlap, views_and_mask
 
 
 def test_the_hull_holds_the_shape_and_the_depths_make_it_better() -> None:

@@ -10,7 +10,8 @@ from scipy import ndimage as ndi
 from cytocascade.errors import CytoCascadeError
 from cytocascade.shapes.neus import NeusSettings, optimise, reconstruct, starting_grids
 from cytocascade.shapes.views import render_views
-from tests.shapes._solids import bean_grid, ellipsoid_grid, overlap, projection, views_and_mask
+
+from ._solids import bean_grid, ellipsoid_grid, overlap, projection, views_and_mask
 
 FEW = NeusSettings(iterations=20)
 
@@ -67,7 +68,10 @@ def test_the_optimisation_improves_on_what_the_views_say_at_once(seen) -> None:
     grids, views, mask = seen
     start = starting_grids(views, mask, "views", FEW)
     after = optimise(start, views, mask, FEW)
-    fine = [torch.nn.functional.interpolate(g[:, None], size=48, mode="trilinear", align_corners=True) for g in (start, after)]
+    fine = [
+        torch.nn.functional.interpolate(g[:, None], size=48, mode="trilinear", align_corners=True)
+        for g in (start, after)
+    ]
     before, now = ([overlap(a, b[0].numpy()) for a, b in zip(grids, one)] for one in fine)
     assert np.mean(now) > np.mean(before) + 0.005
 

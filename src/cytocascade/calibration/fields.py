@@ -12,13 +12,13 @@ import numpy as np
 from cytocascade.bundle import Bundle
 from cytocascade.generation import (
     CleanField,
-    GenerationOptions,
     PreparedField,
     clean_field,
     draw_sample,
     expose,
     prepare_field,
 )
+from cytocascade.generation_options import GenerationOptions
 from cytocascade.images.background import estimate_background
 from cytocascade.imaging.background import draw_background
 from cytocascade.types import Array, FloatArray

@@ -36,8 +36,11 @@ def generate(
     brightness_scale: Annotated[float, typer.Option(help="Factor on the cells' light.")] = 1.0,
     guidance: Annotated[float, typer.Option(min=0, help="Guidance of the textures; 1 is none.")] = 1.0,
     test_fraction: Annotated[
-        float, typer.Option(min=0, max=0.9, help="Share of the images for test/ (stardist, cellpose).")
+        float, typer.Option(min=0, max=0.9, help="Share held out for tests (stardist, cellpose, nnunet).")
     ] = 0.0,
+    slice_step: Annotated[
+        int | None, typer.Option(min=1, help="Volumes as cellpose: pixels from one slice to the next.")
+    ] = None,
     arrangement: Arrangement = None,
     packing: Annotated[float | None, typer.Option(help="Volumes: part of a ball that its cells fill.")] = None,
     shape_prior: Prior = "multiview",
@@ -96,6 +99,7 @@ def generate(
             seed=seed,
             options=options,
             test_fraction=test_fraction,
+            slice_step=slice_step,
             workers=workers,
             overwrite=overwrite,
             progress=lambda done, total: bar.update(task, completed=done, total=total),

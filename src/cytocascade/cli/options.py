@@ -9,7 +9,7 @@ import typer
 
 Images = Annotated[Path, typer.Option(help="Folder of the images, or of a whole data set.")]
 Masks = Annotated[Path | None, typer.Option(help="Folder of the instance masks, if apart.")]
-Layout = Annotated[str, typer.Option(help="auto, folder, cellpose, ctc or stardist.")]
+Layout = Annotated[str, typer.Option(help="auto, folder, cellpose, ctc, stardist or ome-zarr.")]
 Spacing = Annotated[str | None, typer.Option(help="Micrometres per pixel: 0.25, or y,x; per voxel: z,y,x.")]
 Dim = Annotated[int, typer.Option(min=2, max=3, help="2 for images, 3 for volumes.")]
 Arrangement = Annotated[str | None, typer.Option(help="Volumes: layer, ball or volume; by default as the stacks show.")]

@@ -181,7 +181,7 @@ def _check(image: AnnotatedImage, role: str) -> None:
     if image.image.ndim != 2:
         raise CytoCascadeError(
             f"The {what} has {image.image.ndim} axes; only 2D images can be evaluated.",
-            hint="Evaluate 2D data, or slices of the volume along one axis.",
+            hint="Give 2D images on both sides, or volumes on both sides to evaluate_volumes.",
         )
     if image.image.shape != image.labels.shape:
         raise CytoCascadeError(

@@ -139,7 +139,7 @@ def _usual_share(share: FloatArray, mask: BoolArray) -> FloatArray:
     count = np.bincount(ring[wide], minlength=_DEEP + 1)
     known = count > 0
     mean = np.interp(np.arange(_DEEP + 1), np.flatnonzero(known), total[known] / count[known])
-    return np.clip(np.interp(depth, np.arange(_DEEP + 1), mean), 0.2, 1.0).astype(np.float32)
+    return np.asarray(np.clip(np.interp(depth, np.arange(_DEEP + 1), mean), 0.2, 1.0), dtype=np.float32)
 
 
 def _along_z(mask: BoolArray, kernel: Array, at_face: tuple[bool, bool]) -> FloatArray:

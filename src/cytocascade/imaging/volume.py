@@ -137,8 +137,8 @@ def expose_volume(
     shape, seed, sigma = clean.light.shape[1:], int(params["field_seed"]), axial_sigma(microscope) / step
     factor = tuning.background_texture
     textures = plane_textures(params, statistics, shape, count, sigma, factor=factor)
-    grain = () if grain_extent is None else tuning.grain
-    grains = plane_grains(seed, grain, shape, count, sigma, noise=tuning.grain_noise)
+    covariance = () if grain_extent is None else tuning.grain
+    grains = plane_grains(seed, covariance, shape, count, sigma, noise=tuning.grain_noise)
     surface = render_illumination(params["illumination"], shape)
     levels = plane_levels(clean, microscope, params)
     stack = np.empty(clean.light.shape, dtype=statistics.output.dtype)

@@ -26,7 +26,7 @@ class Columns:
     def extent(self, plane: int, box: tuple[slice, ...], mask: BoolArray) -> tuple[float, float, bool]:
         """Return lowest and highest point of the cell of a section, and whether the stack ends before it does."""
         depth = ndi.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
-        core = depth >= 0.5 * depth.max()
+        core = depth >= 0.75 * depth.max()
         light = self.image[(slice(None), *box)][:, core].mean(axis=1) - self.dark
         light = light * np.sign(light[plane])
         first, last = self._limits(plane, box, mask, light)

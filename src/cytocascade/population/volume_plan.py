@@ -37,7 +37,7 @@ def draw_volume_placement(
     arrangement : VolumeArrangement
         Fitted to real stacks, or a wish.
     statistics : PopulationStatistics or None
-        Of 2D images; they stand in where the stacks tell nothing about gaps and densities.
+        Of 2D images (or of stacks); they stand in where `arrangement` knows nothing about gaps and densities.
     shape : tuple of int
         Voxels of the volume, (Z, Y, X).
     spacing : tuple of float
@@ -87,8 +87,9 @@ def _statistics(
 
 
 def _bodies(arrangement: VolumeArrangement, statistics: PopulationStatistics | None) -> PopulationStatistics:
-    if arrangement.population is not None and len(arrangement.population.mean_extent) == 3:
-        return arrangement.population
+    for known in (arrangement.population, statistics):
+        if known is not None and len(known.mean_extent) == 3:
+            return known
     density = arrangement.density if arrangement.kind == "volume" else []
     return bodies_from_sections(_statistics(arrangement, statistics, 2), arrangement.cell_height, density)
 

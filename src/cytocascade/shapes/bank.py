@@ -22,6 +22,7 @@ from cytocascade.shapes.canonical import (
     rotate_masks,
     size_scalar,
 )
+from cytocascade.shapes.distances import redistance
 from cytocascade.shapes.solids import Solid
 from cytocascade.shapes.views import network_weight, render_views, to_network
 from cytocascade.types import FloatArray
@@ -73,18 +74,6 @@ def canonical_grid(size: int = NODES) -> Tensor:
     return torch.stack([x, y, z], dim=-1)
 
 
-def redistanced(values: FloatArray, step: float) -> FloatArray:
-    """Return the signed distance to the zero set of `values` on an isotropic grid.
-
-    Near the surface it is the value over its slope, exact to second order; farther away the distance between nodes.
-    """
-    slope = np.sqrt(np.sum(np.square(np.stack(np.gradient(values, step))), axis=0))
-    near = values / np.maximum(slope, 1e-6)
-    inside = values > 0
-    far = np.where(inside, ndi.distance_transform_edt(inside) - 0.5, 0.5 - ndi.distance_transform_edt(~inside)) * step
-    return np.where(np.abs(far) < 1.6 * step, np.clip(near, -1.8 * step, 1.8 * step), far).astype(np.float32)
-
-
 def in_canonical_cube(
     solid: Solid, *, scan: int = 72, reach: float = 1.35
 ) -> tuple[FloatArray, FloatArray, float, float]:
@@ -114,7 +103,7 @@ def in_canonical_cube(
     heights = np.flatnonzero(inside.any(axis=(1, 2)))
     middle = torch.tensor([frame.middle[1], frame.middle[0], ((heights[0] + heights[-1]) / 2 - (scan - 1) / 2) * step])
     points = canonical_grid() * frame.unit + middle.float()
-    distance = redistanced(solid(points).numpy(), 2.0 / (NODES - 1))
+    distance = redistance(solid(points).numpy(), 2.0 / (NODES - 1))
     distance[[0, -1]] = np.minimum(distance[[0, -1]], -0.02)
     return distance, projected_mask(distance), ratio, frame.extent
 
@@ -124,7 +113,7 @@ def projected_mask(distance: FloatArray) -> FloatArray:
     top = distance.max(axis=0)
     where = (np.arange(MASK_SIZE) + 0.5) / MASK_SIZE * (top.shape[0] - 1)
     fine = ndi.map_coordinates(top, np.stack(np.meshgrid(where, where, indexing="ij")), order=1)
-    return redistanced(fine.astype(np.float32), 2.0 / MASK_SIZE)
+    return redistance(fine.astype(np.float32), 2.0 / MASK_SIZE)
 
 
 def example(solid: Solid, *, micrometres: float = float("nan"), kind: int = 0, weight: float = 1.0) -> ShapeExamples:

@@ -231,7 +231,7 @@ class MultiViewDenoiser(Network):
         volume = volume + functional.interpolate(self.up(deep), scale_factor=2.0, mode="trilinear")
         for block in self.after:
             volume = block(volume, time)
-        return volume
+        return cast(Tensor, volume)
 
     def _paint(
         self,

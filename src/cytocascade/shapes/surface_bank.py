@@ -85,7 +85,9 @@ def _load(file: Path, changed: int, size: int) -> SurfaceBank:
         rows = list(zip(tensors["distance"], tensors["step"], tensors["origin"], strict=True))
         surfaces = tuple(
             CellSurface(
-                distance.astype(np.float32) * np.float32(step), float(step), tuple(float(value) for value in origin)
+                distance.astype(np.float32) * np.float32(step),
+                float(step),
+                (float(origin[0]), float(origin[1]), float(origin[2])),
             )
             for distance, step, origin in rows
         )

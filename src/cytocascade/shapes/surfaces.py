@@ -65,10 +65,10 @@ def make_surfaces(
         In micrometres; their origin is the middle of the masks' crop.
     """
     if prior == "ellipsoid":
-        steps = np.broadcast_to(crop_spacing, len(distance)).astype(float)
+        spacings = np.broadcast_to(crop_spacing, len(distance)).astype(float)
         return [
-            ellipsoid_surface(one, float(step), axial_ratio=float(ratio))
-            for one, step, ratio in zip(distance, steps, ratios, strict=True)
+            ellipsoid_surface(one, float(spacing), axial_ratio=float(ratio))
+            for one, spacing, ratio in zip(distance, spacings, ratios, strict=True)
         ]
     if model is None:
         raise CytoCascadeError(

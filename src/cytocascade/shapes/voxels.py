@@ -149,7 +149,8 @@ def _covered(surface: CellSurface, centres: Array, size: Array) -> FloatArray:
     part = size / counts
     total = np.zeros(centres.shape[1])
     # A plane with normal n covers a box from all to nothing over sum |n_i| part_i.
-    width = np.abs(_normals(surface, centres)).T @ part
+    # Where the normal has no direction, in the middle of a cell smaller than the voxel, parts are in or out.
+    width = np.maximum(np.abs(_normals(surface, centres)).T @ part, 0.5 * part.min())
     for index in np.ndindex(*counts):
         middle = (np.asarray(index) + 0.5) * part - size / 2
         total += np.clip(0.5 + distance_at(surface, centres + middle[:, None]) / width, 0, 1)

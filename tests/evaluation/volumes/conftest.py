@@ -15,6 +15,6 @@ def alike() -> tuple[VolumeEvaluation, VolumePictures]:
 
 @pytest.fixture(scope="session")
 def different() -> tuple[VolumeEvaluation, VolumePictures]:
-    """Synthetic cells that are wider, with a texture of its own and a brightness of its own in every slice, and less noise."""
+    """Wider synthetic cells, every slice with a texture and a brightness of its own, and less noise."""
     look = {"radius": 4.6, "smooth": 0.05, "flicker": 0.15, "noise": 1.0}
     return evaluate_volumes_with_pictures(volumes(0, 6), volumes(100, 6, **look), features="none")
