@@ -1,21 +1,48 @@
-"""What the tests of the whole cascade share: drawn images, the shipped bundle, folders compared byte by byte."""
+"""What the tests of the whole cascade share: drawn images, the shipped bundle, a tiny one for volumes, interruptions, commands."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from scipy import ndimage as ndi
 
-from cytocascade.bundle import shipped_bundles
+from cytocascade import cli
+from cytocascade.bundle import Bundle, shipped_bundles
+from cytocascade.calibration import fields
 from cytocascade.cascade import Cascade
 from cytocascade.diffusion.denoiser import DenoiserConfig
+from cytocascade.diffusion.training import TrainingConfig
+from cytocascade.fitting import StageProgress
+from cytocascade.imaging.microscope import Microscope
+from cytocascade.imaging.psf import ConePsf
+from cytocascade.population.arrangement import VolumeArrangement
+from cytocascade.shapes.multiview import MultiViewConfig, MultiViewDenoiser
+from cytocascade.shapes.statistics import ShapeStatistics
+from cytocascade.textures.axial_noise import AxialNoise
 from cytocascade.types import AnnotatedImage
+from cytocascade.volumes.statistics import VolumeStatistics
 
 DrawImage = Callable[..., AnnotatedImage]
 TreeBytes = Callable[[Path], dict[str, bytes]]
+Run = Callable[..., tuple[int, str, str]]
+InterruptAt = Callable[[str, int], StageProgress]
+
+TINY_SHAPES = MultiViewConfig(
+    encoder_width=4,
+    nodes=4,
+    volume_width=8,
+    depths=4,
+    painter=DenoiserConfig(
+        size=32, channels=3, condition_channels=1, scalars=9, styles=2, stem_width=4, widths=(8, 8, 32), layers=1
+    ),
+)
 
 
 def _draw_image(
@@ -77,6 +104,31 @@ def nuclei() -> Cascade:
 
 
 @pytest.fixture(scope="session")
+def tiny_shapes() -> MultiViewDenoiser:
+    """An untrained multi-view network."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return MultiViewDenoiser(TINY_SHAPES).eval()
+
+
+@pytest.fixture(scope="session")
+def tiny_volumes(nuclei: Cascade, tiny_shapes: MultiViewDenoiser) -> Bundle:
+    """A bundle for volumes: the shipped masks and textures, and an untrained multi-view network."""
+    flat = nuclei.bundle
+    prior = ShapeStatistics(extents=[20.0, 25.0, 30.0, 22.0], ratios=[0.4, 0.5, 0.6, 0.45])
+    volume = VolumeStatistics(
+        arrangement=VolumeArrangement(kind="layer", reason="for tests", cell_height=10.0),
+        microscope=Microscope(psf=ConePsf(axial=1.5, spread=0.3)),
+        shapes=prior,
+        priors=[prior],
+        texture_noise=AxialNoise(length=4.0),
+    )
+    y, x = flat.config.spacing
+    config = flat.config.model_copy(update={"dim": 3, "spacing": (2.5 * y, y, x), "shape": (14, 64, 64)})
+    return replace(flat, config=config, shapes=tiny_shapes, volume=volume)
+
+
+@pytest.fixture(scope="session")
 def tiny_config() -> DenoiserConfig:
     """A network of 40 000 weights."""
     return DenoiserConfig(size=16, widths=(8, 16), stem_width=4, groups=4, layers=1, attention=False)
@@ -90,3 +142,57 @@ def tree_bytes() -> TreeBytes:
         }
 
     return read
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run the command line in this process; return (exit code, stdout, stderr)."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["cytocascade", *map(str, arguments)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = 0 if stop.code is None else int(stop.code)
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def small_calibration() -> Iterator[None]:
+    """Let fits calibrate on one cell of one synthetic field."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fields, "WANTED_CELLS", 1)
+        patch.setattr(fields, "MOST_FIELDS", 1)
+        yield
+
+
+@pytest.fixture
+def saved_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let training save its state after every step, not once a minute."""
+    real = TrainingConfig.__init__
+
+    def init(self: TrainingConfig, **values: Any) -> None:
+        real(self, **{"checkpoint_seconds": 1e-9, **values})
+
+    monkeypatch.setattr(TrainingConfig, "__init__", init)
+
+
+@pytest.fixture(scope="session")
+def interrupt_at() -> InterruptAt:
+    """Make progress callbacks that are interrupted at the `number`-th report of a stage."""
+
+    def make(stage: str, number: int) -> StageProgress:
+        left = [number]
+
+        def progress(now: str, done: int, total: int, remark: str) -> None:
+            left[0] -= now == stage
+            if now == stage and left[0] == 0:
+                raise KeyboardInterrupt
+
+        return progress
+
+    return make

@@ -1,45 +1,23 @@
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
+from _commands import expect_one_error, kill_when
 
-from cytocascade import cli
 from cytocascade.calibration import fields
 from cytocascade.cascade import Cascade
-from cytocascade.arguments import parse_duration, parse_range, parse_size, parse_spacing
-from cytocascade.errors import CytoCascadeError
 from cytocascade.types import AnnotatedImage
 
 TreeBytes = Callable[[Path], dict[str, bytes]]
 Run = Callable[..., tuple[int, str, str]]
 
 SMALL = ["--size", "72x80", "--cells", "2:3"]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run the command line in this process; return (exit code, stdout, stderr)."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["cytocascade", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = 0 if stop.code is None else int(stop.code)
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
 
 
 @pytest.fixture(scope="module")
@@ -54,55 +32,6 @@ def folder(drawn_images: list[AnnotatedImage], tmp_path_factory: pytest.TempPath
     return root
 
 
-@pytest.mark.parametrize(("text", "wanted"), [("90s", 90), ("10m", 600), ("2h", 7200), ("1.5", 90), (" 3 m ", 180)])
-def test_duration_is_read(text: str, wanted: float) -> None:
-    assert parse_duration(text) == wanted
-
-
-@pytest.mark.parametrize("text", ["", "m", "-3m", "10 days", "0", "1e3s", "0s"])
-def test_wrong_duration_is_refused(text: str) -> None:
-    with pytest.raises(CytoCascadeError, match="no duration") as caught:
-        parse_duration(text)
-    assert "10m" in str(caught.value.hint)
-
-
-@pytest.mark.parametrize(
-    ("text", "wanted"), [("512x256", (512, 256)), ("64", (64, 64)), ("8X16", (8, 16)), ("4x5x6", (4, 5, 6))]
-)
-def test_size_is_read(text: str, wanted: tuple[int, ...]) -> None:
-    assert parse_size(text) == wanted
-
-
-@pytest.mark.parametrize("text", ["", "x", "512x", "5.5x3", "1x2x3x4", "-5x5", "512,512"])
-def test_wrong_size_is_refused(text: str) -> None:
-    with pytest.raises(CytoCascadeError, match="no size"):
-        parse_size(text)
-
-
-@pytest.mark.parametrize(("text", "wanted"), [("40", 40), ("20:60", (20, 60)), ("5:5", (5, 5)), ("0", 0)])
-def test_range_is_read(text: str, wanted: object) -> None:
-    assert parse_range(text) == wanted
-
-
-@pytest.mark.parametrize("text", ["", "a", "5:", ":5", "-1", "1:2:3", "9:4", "2.5"])
-def test_wrong_range_is_refused(text: str) -> None:
-    with pytest.raises(CytoCascadeError, match=r"no number of cells|empty range"):
-        parse_range(text)
-
-
-@pytest.mark.parametrize(
-    ("text", "wanted"), [("0.25", (0.25, 0.25)), ("0.5,0.25", (0.5, 0.25)), ("2,0.5,0.25", (2, 0.5, 0.25))]
-)
-def test_spacing_is_read(text: str, wanted: tuple[float, ...]) -> None:
-    assert parse_spacing(text) == wanted
-
-
-@pytest.mark.parametrize("text", ["", "a", "0", "-1", "nan", "inf", "1,2,3,4", "0.25um", "1;2"])
-def test_wrong_spacing_is_refused(text: str) -> None:
-    with pytest.raises(CytoCascadeError, match="no spacing"):
-        parse_spacing(text)
-
-
 def test_help_does_not_wait_for_torch() -> None:
     code = (
         "import sys; sys.argv = ['cytocascade', '--help']\n"
@@ -112,7 +41,7 @@ def test_help_does_not_wait_for_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("[]\n")
-    for command in ("fit", "generate", "replay", "evaluate", "info"):
+    for command in ("fit", "generate", "replay", "shapes", "demo", "evaluate", "info"):
         assert command in done.stdout
 
 
@@ -162,15 +91,6 @@ def test_fit_writes_a_bundle_that_generates(
     code, _, stderr = run("replay", reference, "--out", tmp_path / "again", "--bundle", "nuclei")
     assert code == 2
     assert "made with the bundle 'drawn'" in stderr
-
-
-def expect_one_error(result: tuple[int, str, str], *texts: object) -> None:
-    code, stdout, stderr = result
-    assert code == 2, stderr
-    assert stderr.count("Error:") == 1
-    assert "Traceback" not in stdout + stderr
-    for text in texts:
-        assert str(text) in stderr
 
 
 BAD_GENERATE = {
@@ -302,18 +222,6 @@ def test_interruption_tells_how_to_go_on(run: Run, monkeypatch: pytest.MonkeyPat
     assert "same command again" in stderr
 
 
-def _kill_when(command: list[str], ready: Callable[[], bool]) -> None:
-    """Start a command and kill it, without a chance to clean up, as soon as `ready`."""
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 600
-        while not ready():
-            assert process.poll() is None, "the command ended before it could be killed"
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        os.kill(process.pid, signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL
-
-
 @pytest.mark.slow
 def test_killed_generate_is_continued_to_the_same_bytes(nuclei: Cascade, tmp_path: Path, tree_bytes: TreeBytes) -> None:
     def command(out: str) -> list[str]:
@@ -322,7 +230,7 @@ def test_killed_generate_is_continued_to_the_same_bytes(nuclei: Cascade, tmp_pat
 
     subprocess.run(command("whole"), check=True, capture_output=True)
     manifest = tmp_path / "killed" / "manifest.jsonl"
-    _kill_when(command("killed"), lambda: manifest.exists() and manifest.read_bytes().count(b"\n") >= 3)
+    kill_when(command("killed"), lambda: manifest.exists() and manifest.read_bytes().count(b"\n") >= 3)
     assert not (tmp_path / "killed" / "README.md").exists()
     subprocess.run(command("killed"), check=True, capture_output=True)
     assert tree_bytes(tmp_path / "killed") == tree_bytes(tmp_path / "whole")
@@ -338,7 +246,7 @@ def test_killed_fit_is_continued_to_the_same_bytes(
 
     subprocess.run(command("whole"), check=True, capture_output=True)
     work = tmp_path / "killed.fit"
-    _kill_when(command("killed"), lambda: (work / "masks.safetensors").exists())
+    kill_when(command("killed"), lambda: (work / "masks.safetensors").exists())
     assert not (tmp_path / "killed").exists()
     subprocess.run(command("killed"), check=True, capture_output=True)
     assert tree_bytes(tmp_path / "killed") == tree_bytes(tmp_path / "whole")

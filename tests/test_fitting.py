@@ -3,64 +3,37 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
 from cytocascade.bundle import load_bundle
-from cytocascade.calibration import fields
 from cytocascade.cascade import Cascade
-from cytocascade.diffusion.training import TrainingConfig
 from cytocascade.errors import CytoCascadeError
 from cytocascade.fitting import FitOptions, StageProgress, fit
 from cytocascade.types import AnnotatedImage, GeneratedSample
 
 TreeBytes = Callable[[Path], dict[str, bytes]]
 DrawImage = Callable[..., AnnotatedImage]
+InterruptAt = Callable[[str, int], StageProgress]
+
+pytestmark = pytest.mark.usefixtures("small_calibration")
 
 OPTIONS = FitOptions(steps=2, batch=4, budget=None, seed=1)
 
 
-@pytest.fixture(autouse=True)
-def small_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fields, "WANTED_CELLS", 1)
-    monkeypatch.setattr(fields, "MOST_FIELDS", 1)
-
-
-@pytest.fixture
-def saved_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let training save its state after every step, not once a minute."""
-    real = TrainingConfig.__init__
-
-    def init(self: TrainingConfig, **values: Any) -> None:
-        real(self, **{"checkpoint_seconds": 1e-9, **values})
-
-    monkeypatch.setattr(TrainingConfig, "__init__", init)
-
-
 @pytest.fixture(scope="module")
-def undisturbed(nuclei: Cascade, drawn_images: list[AnnotatedImage], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def undisturbed(
+    nuclei: Cascade,
+    drawn_images: list[AnnotatedImage],
+    tmp_path_factory: pytest.TempPathFactory,
+    small_calibration: None,
+) -> Path:
     """A bundle that was fitted in one go."""
     out = tmp_path_factory.mktemp("fit") / "drawn"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fields, "WANTED_CELLS", 1)
-        patch.setattr(fields, "MOST_FIELDS", 1)
-        fit(drawn_images, out, OPTIONS, base=nuclei.bundle)
+    fit(drawn_images, out, OPTIONS, base=nuclei.bundle)
     return out
-
-
-def interrupt_at(stage: str, number: int) -> StageProgress:
-    """Return a progress callback that is interrupted at the `number`-th report of a stage."""
-    left = [number]
-
-    def progress(now: str, done: int, total: int, remark: str) -> None:
-        left[0] -= now == stage
-        if now == stage and left[0] == 0:
-            raise KeyboardInterrupt
-
-    return progress
 
 
 def test_fitted_bundle_is_complete(undisturbed: Path, nuclei: Cascade, drawn_images: list[AnnotatedImage]) -> None:
@@ -138,6 +111,7 @@ def test_interrupted_fit_is_continued_to_the_same_bytes(
     drawn_images: list[AnnotatedImage],
     tmp_path: Path,
     tree_bytes: TreeBytes,
+    interrupt_at: InterruptAt,
     stage: str,
     number: int,
 ) -> None:
@@ -165,7 +139,7 @@ def test_interrupted_fit_is_continued_to_the_same_bytes(
 
 
 def test_interrupted_fit_of_other_options_or_images_is_not_mixed_up(
-    nuclei: Cascade, drawn_images: list[AnnotatedImage], tmp_path: Path
+    nuclei: Cascade, drawn_images: list[AnnotatedImage], tmp_path: Path, interrupt_at: InterruptAt
 ) -> None:
     out = tmp_path / "drawn"
     stop = interrupt_at("cells", 1)
@@ -216,7 +190,7 @@ def test_existing_bundle_is_replaced_only_if_asked(
 
 
 def test_budget_is_turned_into_steps_that_are_recorded(
-    nuclei: Cascade, drawn_images: list[AnnotatedImage], tmp_path: Path
+    nuclei: Cascade, drawn_images: list[AnnotatedImage], tmp_path: Path, interrupt_at: InterruptAt
 ) -> None:
     out = tmp_path / "drawn"
     options = FitOptions(budget=1e-6, batch=1)

@@ -66,11 +66,9 @@ def parse_ratio(text: str) -> float | tuple[float, float]:
         values = [float(part) for part in text.split(":")]
     except ValueError:
         values = []
-    if len(values) == 1:
-        return values[0]
-    if len(values) != 2 or values[1] < values[0]:
+    if len(values) not in (1, 2) or not all(0 < value < 1e4 for value in values) or values[-1] < values[0]:
         raise CytoCascadeError(f"{text!r} is no ratio", hint="Write 0.5, or 0.4:0.6.")
-    return values[0], values[1]
+    return values[0] if len(values) == 1 else (values[0], values[1])
 
 
 def checked_model(model: type[Model], **wishes: Any) -> Model:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,12 +28,16 @@ from cytocascade.pictures import (
 )
 from cytocascade.storage import write_atomically
 from cytocascade.types import AnnotatedImage, Array, FloatArray
+from cytocascade.volume_pictures import volume_sheet
 
 FORMATS = ("folder", "cellpose")
 """Formats of the demo's data set."""
 
 SHEET_NAME = "contact_sheet.png"
 """File name of the picture."""
+
+VOLUME_SHAPE = (28, 176, 176)
+"""Voxels of the demo's volume."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +52,16 @@ class DemoResult:
         The contact sheet, a PNG.
     images, cells : int
         How many of each there are.
+    volume, volume_sheet : Path, optional
+        Folder of the volume, and its picture.
     """
 
     dataset: Path
     sheet: Path
     images: int
     cells: int
+    volume: Path | None = None
+    volume_sheet: Path | None = None
 
 
 def run_demo(
@@ -105,6 +113,46 @@ def run_demo(
     write_atomically(path, lambda temporary: Image.fromarray(sheet).save(temporary, format="PNG", optimize=True))
     cells = sum(int((np.unique(sample.labels) > 0).sum()) for sample in samples)
     return DemoResult(out, path, len(samples), cells)
+
+
+def run_volume_demo(
+    result: DemoResult,
+    *,
+    cascade: Cascade | None = None,
+    shape: tuple[int, int, int] = VOLUME_SHAPE,
+    seed: int = 1,
+    workers: int = 2,
+    overwrite: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> DemoResult:
+    """Generate one small volume in the folder of a demo, and draw its planes and the surfaces of its cells.
+
+    Parameters
+    ----------
+    result : DemoResult
+        From `run_demo`.
+    cascade : Cascade, optional
+        By default the shipped bundle ``nuclei3d``.
+    shape : tuple of int
+        Voxels, (Z, Y, X).
+    seed, workers, overwrite, progress
+        As for `run_demo`.
+
+    Returns
+    -------
+    DemoResult
+        With the volume.
+    """
+    cascade = cascade or Cascade.from_pretrained("nuclei3d")
+    folder = result.dataset / "volume"
+    options = GenerationOptions(size=shape)
+    cascade.write(1, folder, seed=seed, options=options, workers=workers, overwrite=overwrite, progress=progress)
+    volume = _read(folder, "000000.tif")
+    title = f"Generated volume   bundle {cascade.bundle.config.name}, seed {seed}"
+    sheet = volume_sheet(volume.image, volume.labels, volume.spacing, title=title)
+    path = result.dataset / "volume.png"
+    write_atomically(path, lambda temporary: Image.fromarray(sheet).save(temporary, format="PNG", optimize=True))
+    return replace(result, volume=folder, volume_sheet=path)
 
 
 def contact_sheet(
@@ -209,6 +257,11 @@ def describe_demo(result: DemoResult) -> str:
         *(f"  {name:<16}{result.dataset / name}" for name in FORMATS),
         f"  {'data card':<16}{result.dataset / 'README.md'}",
         f"  {'manifest':<16}{result.dataset / MANIFEST_NAME}",
+        *(
+            [f"One volume: {result.volume}", f"  {'its planes':<16}{result.volume_sheet}"]
+            if result.volume is not None
+            else []
+        ),
         f"One of them again, byte for byte: cytocascade replay '{result.dataset / MANIFEST_NAME}#0' --out replayed",
     ]
     return "\n".join(lines)

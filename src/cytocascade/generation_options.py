@@ -16,7 +16,6 @@ from cytocascade.shapes.sampling import VIEW_STEPS
 from cytocascade.shapes.surfaces import ShapePrior
 from cytocascade.textures.model import TEXTURE_STEPS
 
-
 _COMMAND_LINE = {"p_cluster": "clustering", "touching_rate": "touching", "overlap_rate": "overlap"}
 
 
@@ -30,7 +29,7 @@ def _written(name: str, value: Any) -> str | int | float:
 class GenerationOptions(BaseModel):
     """What to generate otherwise than in the fitted images."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     size: tuple[int, ...] | None = None
     """Pixels of the image, (Y, X); by default as fitted."""
@@ -78,6 +77,8 @@ class GenerationOptions(BaseModel):
         ratios = (self.axial_ratio,) if isinstance(self.axial_ratio, float) else self.axial_ratio or ()
         if any(not 0.05 <= ratio <= 3 for ratio in ratios):
             raise ValueError("axial ratios lie between 0.05 and 3")
+        if ratios and ratios[-1] < ratios[0]:
+            raise ValueError("axial_ratio is a range: give the smaller number first")
         if self.spacing is not None and not all(0 < step < 1e4 for step in self.spacing):
             raise ValueError("spacings are positive micrometres per voxel")
         return self

@@ -46,7 +46,7 @@ def gaps(labels: Array) -> Array:
     ("kind", "wishes"),
     [
         ("layer", {"count": 25}),
-        ("layer", {"count": 30, "overlap_rate": 0.5, "p_cluster": 1.0, "max_overlap": 0.5, "tilt": 4.0}),
+        ("layer", {"count": 18, "overlap_rate": 0.8, "p_cluster": 1.0, "max_overlap": 0.5, "tilt": 4.0}),
         ("ball", {"count": 25, "touching_rate": 1.0, "p_cluster": 1.0}),
         ("volume", {"count": 60}),
         ("volume", {"count": 40, "touching_rate": 0.8, "p_cluster": 0.9}),

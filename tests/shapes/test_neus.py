@@ -106,6 +106,13 @@ def test_the_mask_has_the_last_word_against_the_views(seen) -> None:
     assert overlap(projection(result[0].numpy()), other[0].numpy()) > 0.95
 
 
+def test_a_cell_that_the_views_show_too_narrow_is_widened_without_a_rim() -> None:
+    right, narrow = ellipsoid_grid((0.4, 0.6, 0.7)), ellipsoid_grid((0.4, 0.6 / 1.12, 0.7 / 1.12))
+    views, _ = views_and_mask(narrow[None])
+    result = reconstruct(views, torch.from_numpy(projection(right))[None], settings=FEW)[0].numpy()
+    assert overlap(result, right) > 0.93 > overlap(narrow, right) + 0.05
+
+
 def test_views_of_nothing_still_give_a_cell(seen) -> None:
     blank = torch.zeros_like(seen[1][:1])
     blank[:, :, 0] = -0.25

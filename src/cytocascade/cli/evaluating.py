@@ -24,10 +24,11 @@ def evaluate(
     spacing: Spacing = None,
     sparse: Sparse = False,
     layout: Layout = "auto",
+    dim: Annotated[int | None, typer.Option(min=2, max=3, help="2 for images, 3 for volumes: as the files.")] = None,
     features: Annotated[str, typer.Option(help="auto, inception, efficientnet or none.")] = "auto",
     seed: Seed = 0,
 ) -> None:
-    """Compare synthetic with real images: figures, floors, pictures."""
+    """Compare synthetic with real images, or volumes: figures, floors, pictures."""
     from cytocascade.evaluation import evaluate_folders
 
     with progress_bar() as bar:
@@ -46,6 +47,7 @@ def evaluate(
             spacing=None if spacing is None else parse_spacing(spacing),
             sparse=sparse,
             layout=layout,
+            dim=dim,
             seed=seed,
             features=features,  # type: ignore[arg-type]
             progress=report,

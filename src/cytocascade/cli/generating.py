@@ -140,13 +140,14 @@ def replay(
 def demo(
     out: Annotated[Path, typer.Option(help="Folder of the data set to write.")] = Path("demo"),
     bundle: BundleName = "nuclei",
+    volume_bundle: Annotated[str, typer.Option(help="Bundle of the volume; `none` for no volume.")] = "nuclei3d",
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 1,
     workers: Workers = 2,
     overwrite: Overwrite = False,
 ) -> None:
-    """Generate four small annotated images and a picture of them, to see what comes out."""
+    """Generate four small annotated images, one small volume, and a picture of each, to see what comes out."""
     from cytocascade.cascade import Cascade
-    from cytocascade.demo import describe_demo, run_demo
+    from cytocascade.demo import describe_demo, run_demo, run_volume_demo
 
     cascade = Cascade.from_pretrained(bundle)
     with progress_bar() as bar:
@@ -159,4 +160,14 @@ def demo(
             overwrite=overwrite,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
+        if volume_bundle != "none":
+            more = bar.add_task("volume", total=None, remark="")
+            result = run_volume_demo(
+                result,
+                cascade=Cascade.from_pretrained(volume_bundle),
+                seed=seed,
+                workers=workers,
+                overwrite=overwrite,
+                progress=lambda done, total: bar.update(more, completed=done, total=total),
+            )
     typer.echo(describe_demo(result))

@@ -60,21 +60,29 @@ def widest_outlines(stacks: Sequence[AnnotatedStack]) -> list[AnnotatedImage]:
     Returns
     -------
     list of AnnotatedImage
-        As from `annotated_slices`, with fewer labels.
+        Slices that hold a cell at its widest, with those cells alone.
     """
     images = []
     for stack in stacks:
-        slices = annotated_slices([stack])
-        areas = np.zeros((len(slices), 1 + max(int(image.labels.max(initial=0)) for image in slices)), dtype=np.int64)
-        for row, image in enumerate(slices):
-            counts = np.bincount(image.labels.ravel(), minlength=areas.shape[1])
-            areas[row] = counts
-        widest = areas.argmax(axis=0)
-        for row, image in enumerate(slices):
-            labels = np.where(widest[image.labels] == row, image.labels, 0).astype(image.labels.dtype)
-            # What is left out is no background: cells of this image are not all annotated any more.
-            images.append(replace(image, labels=labels, sparse=True))
-    return [image for image in images if image.labels.any()]
+        planes = list(stack.annotated)
+        count = 1 + int(stack.labels.max(initial=0))
+        areas = np.stack([np.bincount(stack.labels[z].ravel(), minlength=count) for z in planes])
+        widest = np.asarray(planes)[areas.argmax(axis=0)]
+        for z in planes:
+            labels = np.where(widest[stack.labels[z]] == z, stack.labels[z], 0).astype(stack.labels.dtype)
+            if labels.any():
+                images.append(
+                    AnnotatedImage(
+                        image=np.ascontiguousarray(stack.image[z]),
+                        labels=labels,
+                        spacing=stack.spacing[1:],
+                        name=f"{stack.name}_z{z:03d}",
+                        spacing_known=stack.spacing_known,
+                        # What is left out is no background: not all cells of this image are annotated any more.
+                        sparse=True,
+                    )
+                )
+    return images
 
 
 def choose_slices(stacks: Sequence[AnnotatedStack], count: int) -> tuple[AnnotatedStack, ...]:

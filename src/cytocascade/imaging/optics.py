@@ -16,9 +16,6 @@ from cytocascade.imaging.planes import sample_planes
 from cytocascade.imaging.psf import Psf, axial_kernel
 from cytocascade.types import Array, BoolArray, FloatArray
 
-_WIDE = 0.8
-_DEEP = 12
-
 
 @dataclass(frozen=True)
 class CleanVolume:
@@ -101,9 +98,9 @@ def keep_structure(seen: FloatArray, light: FloatArray, labels: Array, spacing: 
     """Give cells their own structure back, in place.
 
     Within a cell, its own blurred light is replaced by its sharp light times the share of the PSF's height that lies
-    in the cell. So caps fade, and light of other cells comes in, but texture is not blurred a second time. Towards the
-    outlines of a cell's wide planes that share falls as well, because the cell is thinner there; but slices of real
-    cells show it, so textures have it, and it is taken out again.
+    in the cell, relative to the largest share along z. So caps fade, and light of other cells comes in, but texture is
+    not blurred a second time, and outlines are not dimmed a second time where the cell is thin: slices of real cells
+    show that, so textures have it.
 
     Parameters
     ----------
@@ -123,23 +120,10 @@ def keep_structure(seen: FloatArray, light: FloatArray, labels: Array, spacing: 
         mask = labels[box] == label
         own = np.where(mask, light[box], np.float32(0))
         share = _along_z(mask, kernel, at_face[0])
-        share = np.minimum(share / _usual_share(share, mask), np.float32(1))
+        share /= np.maximum(share.max(axis=0), np.float32(0.05))
         change = own * share - blur_alone(own, spacing, psf, at_face=at_face)
         seen[box] += np.where(mask, change, np.float32(0))
     np.maximum(seen, 0, out=seen)
-
-
-def _usual_share(share: FloatArray, mask: BoolArray) -> FloatArray:
-    """Return the mean share in a cell's wide planes, (z, y, x), as a function of the distance from the outline."""
-    depth = np.stack([ndi.distance_transform_edt(np.pad(plane, 1))[1:-1, 1:-1] for plane in mask])
-    area = mask.sum(axis=(1, 2))
-    wide = mask & (area >= _WIDE * area.max())[:, None, None]
-    ring = np.minimum(np.ceil(depth), _DEEP).astype(np.int64)
-    total = np.bincount(ring[wide], share[wide], _DEEP + 1)
-    count = np.bincount(ring[wide], minlength=_DEEP + 1)
-    known = count > 0
-    mean = np.interp(np.arange(_DEEP + 1), np.flatnonzero(known), total[known] / count[known])
-    return np.asarray(np.clip(np.interp(depth, np.arange(_DEEP + 1), mean), 0.2, 1.0), dtype=np.float32)
 
 
 def _along_z(mask: BoolArray, kernel: Array, at_face: tuple[bool, bool]) -> FloatArray:

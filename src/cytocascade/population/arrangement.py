@@ -30,8 +30,8 @@ BALL_FILL = 0.35
 """... or if that box fills no more of the stack than this; in either case the sides of the stack cut next to none."""
 
 MOST_PACKING = 0.74
-LEAST_OVERLAP = 0.02
-"""Part of a cell that another has to cover, seen along z, for the two to overlap."""
+LEAST_OVERLAP = 0.1
+"""Part of a cell that others have to cover, seen along z, for it to ride on them; less comes of bulging sides."""
 
 _LEAST_PLANE = 8
 _LEAST_BALL = 3

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from cytocascade.population.contacts import bring_into_contact
 from cytocascade.population.labels import visible_part
 from cytocascade.population.placement import PlacedCell, Placement, place_cells
 from cytocascade.population.volume_params import LayerParams, VolumeParams
@@ -17,8 +18,9 @@ def place_layer(masks: Sequence[BoolArray], shape: tuple[int, int, int], params:
     """Place cells on the substrate, without overlap of their bodies.
 
     The footprints are placed as cells of an image are. Then each cell is set down on the plane, at its drawn
-    height above it. If its footprint overlaps others, it rides up on them: it is raised until it is free. A cell
-    that fits into the depth of the volume is moved to lie inside of it.
+    height above it. If its footprint overlaps others, it rides up on them: it is raised until it is free. If it
+    touches another, it is moved up to it until their bodies touch as well. A cell that fits into the depth of
+    the volume is moved to lie inside of it.
 
     Parameters
     ----------
@@ -33,14 +35,16 @@ def place_layer(masks: Sequence[BoolArray], shape: tuple[int, int, int], params:
     footprints = [np.asarray(mask.any(axis=0)) for mask in masks[: params.count]]
     flat = place_cells(footprints, shape[1:], params.cells)
     relief = _Relief(shape)
-    placed: list[PlacedCell] = []
+    bodies: list[PlacedCell] = []
     for turn, cell in enumerate(flat.cells):
         mask = masks[cell.index]
         rest = _resting_height(cell, mask, shape, params.spacing, params.layer, params.layer.jitter[turn])
-        start = relief.set_down(cell, mask, rest, free=cell.placement != "overlapping")
+        start = relief.rest_above(cell, mask, rest) if cell.placement == "overlapping" else rest
         if start is not None:
-            placed.append(replace(cell, corner=(start, *cell.corner)))
-    return Placement(placed, params.count - len(placed))
+            bodies.append(replace(cell, corner=(start, *cell.corner)))
+            relief.add(bodies[-1], mask)
+    bring_into_contact(bodies, masks, shape, params.cells.max_overlap)
+    return Placement(bodies, params.count - len(bodies))
 
 
 def _resting_height(
@@ -69,18 +73,23 @@ class _Relief:
         self.depth = shape[0]
         self.top: Array = np.full(shape[1:], np.iinfo(np.int32).min, dtype=np.int32)
 
-    def set_down(self, cell: PlacedCell, mask: BoolArray, rest: int, *, free: bool) -> int | None:
+    def rest_above(self, cell: PlacedCell, mask: BoolArray, rest: int) -> int | None:
         """Return the cell's first plane, at `rest` or above what is below it; None if that is out of the volume."""
-        window, part = visible_part(cell, mask[0], self.top.shape)
-        columns = mask[(slice(None), *part)]
-        covered = columns.any(axis=0)
-        first = columns.argmax(axis=0)
+        window, columns, covered = self._columns(cell.corner, mask)
+        start = rest
+        if covered.any():
+            first = columns.argmax(axis=0)
+            start = max(rest, int((self.top[window][covered].astype(np.int64) - first[covered]).max()))
+        return None if start > rest and start >= self.depth - max(1, mask.shape[0] // 2) else start
+
+    def add(self, cell: PlacedCell, mask: BoolArray) -> None:
+        window, columns, covered = self._columns(cell.corner[1:], mask)
         past = mask.shape[0] - columns[::-1].argmax(axis=0)
         here = self.top[window]
-        start = rest
-        if not free and covered.any():
-            start = max(rest, int((here[covered].astype(np.int64) - first[covered]).max()))
-        if start >= self.depth - max(1, mask.shape[0] // 2) and start > rest:
-            return None
-        here[covered] = np.maximum(here[covered], start + past[covered])
-        return start
+        here[covered] = np.maximum(here[covered], cell.corner[0] + past[covered])
+
+    def _columns(self, corner: tuple[int, ...], mask: BoolArray) -> tuple[tuple[slice, ...], BoolArray, BoolArray]:
+        flat = PlacedCell(0, corner, "", None, None)
+        window, part = visible_part(flat, mask[0], self.top.shape)
+        columns = mask[(slice(None), *part)]
+        return window, columns, np.asarray(columns.any(axis=0))

@@ -43,12 +43,11 @@ class SparseField(OccupiedField):
 
     def _new_tile(self, position: tuple[int, ...]) -> int:
         if self.tiles == len(self.fine):
-            grown = len(self.fine) + max(64, len(self.fine) // 2)
-            fine = np.full((grown, _SIDE**3), self.reach, dtype=np.float32)
-            owner = np.full((grown, _SIDE**3), -1, dtype=np.int32)
-            origin = np.zeros((grown, 3), dtype=np.int64)
-            fine[: self.tiles], owner[: self.tiles], origin[: self.tiles] = self.fine, self.owner, self.origin
-            self.fine, self.owner, self.origin = fine, owner, origin
+            grown = len(self.fine) + max(64, len(self.fine) // 8)
+            # In place, because old and new arrays together would double the memory.
+            for array, width in ((self.fine, _SIDE**3), (self.owner, _SIDE**3), (self.origin, 3)):
+                array.resize((grown, width), refcheck=False)
+            self.fine[self.tiles :], self.owner[self.tiles :] = self.reach, -1
         self.table[position] = self.tiles
         self.origin[self.tiles] = np.array(position) * _SIDE
         self.tiles += 1

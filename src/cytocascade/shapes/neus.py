@@ -53,7 +53,8 @@ class NeusSettings:
         Of the values at the nodes, at the first step; it falls to a tenth.
     mask_weight, depth_weight, eikonal_weight, smooth_weight : float
         Weights of the losses beside the cross-entropy of the views' silhouettes: cross-entropy of the mask; absolute
-        error of the depths; (|grad d| - 1)^2; squared Laplacian times the step.
+        error of the depths; (|grad d| - 1)^2; squared Laplacian times the step. The mask weighs little here, because
+        where it contradicts the views the grid would grow rims; `match_projection` enforces it afterwards.
     sharpness, largest_sharpness : float
         NeuS's s at the start, and at most: a density thinner than the samples' distance hides between them.
     content : {"silhouettes", "front", "both"}
@@ -69,10 +70,10 @@ class NeusSettings:
     samples: int = 40
     reach: float = 1.05
     learning_rate: float = 0.01
-    mask_weight: float = 2.0
+    mask_weight: float = 0.05
     depth_weight: float = 4.0
     eikonal_weight: float = 0.1
-    smooth_weight: float = 0.1
+    smooth_weight: float = 0.5
     sharpness: float = 40.0
     largest_sharpness: float = 80.0
     content: Content = "both"

@@ -26,9 +26,9 @@ from cytocascade.textures.model import fade, grain
 from cytocascade.textures.slices import sample_slice_textures
 from cytocascade.types import CellSurface, FloatArray
 
-FOCUSED_RIM = 3.0
-"""How far outside its outline a slice of a cell shines in focus, in canonical pixels; the optics add the light that is
-out of focus, which 2D images show in a wider rim."""
+FOCUSED_RIM = 6.0
+"""How far outside its outline a slice of a cell shines at most, in canonical pixels: what is wider is light out of focus,
+which the optics add."""
 
 CELLS_AT_ONCE = 40
 """Cells whose views or textures are in memory together; part of what makes results repeatable."""
@@ -109,7 +109,9 @@ def _wished_ratios(ratios: FloatArray, options: GenerationOptions, seeds: Sequen
 
 def on_voxels(surface: CellSurface, spacing: tuple[float, float, float]) -> VolumeCell:
     """Return the cell's mask on the volume's voxels; at least one voxel is left of it."""
-    voxels = voxelise(surface, spacing)
+    # The middle of the canonical crop lies between four pixels. So do these voxels, and at equal spacing textures need
+    # no interpolation, which would blur them.
+    voxels = voxelise(surface, spacing, shift=(0.0, spacing[1] / 2, spacing[2] / 2))
     mask = voxels.coverage >= min(0.5, float(voxels.coverage.max()))
     pieces, count = ndi.label(mask)
     if count > 1:

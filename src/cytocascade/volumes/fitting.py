@@ -14,7 +14,7 @@ from cytocascade.bundle import Bundle, find_bundle, load_bundle
 from cytocascade.card import volume_card
 from cytocascade.errors import CytoCascadeError
 from cytocascade.fitting import FitOptions, FitState, StageProgress, fingerprint_of, fit_images, kept_fit
-from cytocascade.images.cells import SingleCells, extract_cells
+from cytocascade.images.cells import SingleCells, detect_modality, extract_cells
 from cytocascade.images.descriptors import DESCRIPTOR_NAMES, describe_cells
 from cytocascade.images.slices import widest_outlines
 from cytocascade.images.stacks import StackDataset
@@ -28,7 +28,7 @@ from cytocascade.population.volume_params import ArrangementName
 from cytocascade.shapes.statistics import Kind, ShapeStatistics
 from cytocascade.textures.axial_fit import fit_axial_noise
 from cytocascade.textures.axial_noise import AxialNoise
-from cytocascade.types import AnnotatedStack, FloatArray
+from cytocascade.types import AnnotatedImage, AnnotatedStack, FloatArray
 from cytocascade.volumes.calibration import calibrate_grain
 from cytocascade.volumes.statistics import VolumeStatistics
 
@@ -43,6 +43,9 @@ DEFAULT_STEP_RATIO = 2.0
 
 DEFAULT_PLANES = 32
 """Planes of a volume where there are only 2D images."""
+
+MOST_OFFSET = 0.6
+"""Relative height above or below its middle up to which an outline shows a cell about as it looks from above."""
 
 FEWEST_HEIGHTS = 6
 """Cells whose height must be known before the heights are taken from the stacks."""
@@ -102,16 +105,26 @@ def fit_volumes(
     """
     options, volumes = options or FitOptions(), volumes or VolumeOptions()
     report = progress or (lambda stage, done, total, remark: None)
+    images = dataset.annotated_images()
+    _refuse_phase_contrast(images)
     shapes = base if base is not None and base.shapes is not None else load_bundle(find_bundle(DEFAULT_BASE))
     fingerprint = fingerprint_of(
         [*dataset.stacks, *dataset.images], options, base, "volumes", volumes.model_dump_json(), shapes.hash
     )
 
     def make(state: FitState) -> Bundle:
-        flat, cells = fit_images(dataset.annotated_images(), name or out.name, options, state, base=base, report=report)
+        flat, cells = fit_images(images, name or out.name, options, state, base=base, report=report)
         return extend(flat, cells, dataset, volumes, shapes, seed=options.seed, report=report)
 
     return kept_fit(out, fingerprint, make, resume=resume, overwrite=overwrite)
+
+
+def _refuse_phase_contrast(images: Sequence[AnnotatedImage]) -> None:
+    if detect_modality(images) != "fluorescence":
+        raise CytoCascadeError(
+            "these images look like phase contrast; volumes are for fluorescence, where light adds up",
+            hint="Fit them as 2D images, without --dim 3.",
+        )
 
 
 def extend(
@@ -125,11 +138,6 @@ def extend(
     report: StageProgress,
 ) -> Bundle:
     """Return a bundle for volumes: `flat`, fitted to the slices, and what the stacks around them tell."""
-    if flat.config.modality != "fluorescence":
-        raise CytoCascadeError(
-            "these images look like phase contrast; volumes are for fluorescence, where light adds up",
-            hint="Fit them as 2D images, without --dim 3.",
-        )
     network, known = shapes.volume_parts()
     stacks = dataset.stacks
     report("volume", 0, 5, "light along z")
@@ -154,7 +162,7 @@ def extend(
     )
     spacing, shape = _grid(flat, stacks, wishes, height)
     config = flat.config.model_copy(update={"dim": 3, "spacing": spacing, "shape": shape})
-    described = _seen_from_above(dataset, cells) if stacks else None
+    described = _seen_from_above(dataset, cells, extents) if stacks else None
     statistics_of_cells = flat.cells if described is None else CellStatistics.fit(DESCRIPTOR_NAMES, described)
     bundle = replace(flat, config=config, cells=statistics_of_cells, shapes=network, volume=volume)
     report("volume", 4, 5, "noise along z")
@@ -163,12 +171,18 @@ def extend(
     return replace(bundle, card=volume_card(config, cells, volume))
 
 
-def _seen_from_above(dataset: StackDataset, cells: SingleCells) -> FloatArray | None:
+def _seen_from_above(dataset: StackDataset, cells: SingleCells, extents: Sequence[AxialExtent]) -> FloatArray | None:
     """Return the descriptors of the cells at their widest, (n, 5); None if too few are whole there.
 
     Slices through the caps of cells would be taken for small cells.
     """
-    images = [*widest_outlines(dataset.stacks), *dataset.images]
+    central = [extent for extent in extents if extent.offset <= MOST_OFFSET]
+    stacks = list(dataset.stacks)
+    if len(central) >= FEWEST_HEIGHTS:
+        for number, stack in enumerate(stacks):
+            shown = [extent.label for extent in central if extent.stack == stack.name]
+            stacks[number] = replace(stack, labels=np.where(np.isin(stack.labels, shown), stack.labels, 0))
+    images = [*widest_outlines([stack for stack in stacks if stack.labels.any()]), *dataset.images]
     try:
         widest = extract_cells(images, crop_spacing=cells.crop_spacing, modality=cells.modality)
     except CytoCascadeError:
@@ -196,11 +210,11 @@ def _heights(
     found = {stack.name: stack for stack in stacks}
     widths, ratios = [], []
     for extent in extents:
+        if extent.offset > MOST_OFFSET:
+            continue
         stack = found[extent.stack]
         region = regionprops((stack.labels[extent.plane] == extent.label).astype(np.uint8))[0]
         width = float(region.feret_diameter_max) * float(np.mean(stack.spacing[1:]))
-        # The outline may be a slice above or below the middle, where the cell is narrower.
-        width /= float(np.sqrt(1 - min(extent.offset, 0.8) ** 2))
         widths.append(round(width, 4))
         ratios.append(round(extent.axial / width, 5))
     if len(ratios) < FEWEST_HEIGHTS:
@@ -209,10 +223,12 @@ def _heights(
 
 
 def _area_factor(extents: Sequence[AxialExtent]) -> float:
-    """Return how much larger projections are than the annotated outlines, if cells are ellipsoids."""
-    if not extents:
-        return 1.0
-    return float(1 / np.mean([1 - min(extent.offset, 0.8) ** 2 for extent in extents]))
+    """Return how much larger projections are than the annotated outlines that cells are seen from above by.
+
+    Cells are taken for ellipsoids whose sides are upright up to half their height, as those of flat nuclei are.
+    """
+    offsets = [extent.offset for extent in extents if extent.offset <= MOST_OFFSET]
+    return float(1 / np.mean([1 - offset**4 for offset in offsets])) if offsets else 1.0
 
 
 def _texture_noise(stacks: Sequence[AnnotatedStack], flat: Bundle, seed: int) -> AxialNoise:

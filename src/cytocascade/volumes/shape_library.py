@@ -264,7 +264,7 @@ def write_shapes(
     rows, kept = [], []
     total = len(masks) * options.per_mask
     for done, (name, surface) in enumerate(make_shapes(bundle, masks, options, seed=seed, workers=workers), start=1):
-        mask_name = name if options.per_mask == 1 else name[:-3]
+        mask_name = name if options.per_mask == 1 else name.rpartition("_")[0]
         _write_one(out / name, surface, options, pixel_of[mask_name])
         rows.append({"name": name, **{k: f"{v:.6g}" for k, v in describe_surface(surface).items()}})
         if bank is not None:
