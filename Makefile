@@ -19,12 +19,12 @@ DEMO ?= demo
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo      a small annotated data set in $(DEMO)/, with a contact sheet"
+	@echo "make demo      small annotated images and a volume in $(DEMO)/, with a picture of each"
 	@echo "make test      the quick tests"
 	@echo "make test-all  also those that need minutes, or the real images in ../shared/data"
 	@echo "make lint      ruff and mypy"
-	@echo "make bench     time and memory of generating 100 cells; needs no data"
-	@echo "make hero      docs/images/hero.png anew from the shipped bundle"
+	@echo "make bench     time and memory of generating images and volumes; needs no data"
+	@echo "make hero      docs/images/hero.png and volume.png anew from the shipped bundles"
 
 demo: $(USER_STAMP)
 	$(BIN)/cytocascade demo --out $(DEMO)
@@ -42,11 +42,13 @@ lint: $(DEV_STAMP)
 
 bench: $(DEV_STAMP)
 	$(BIN)/python benchmarks/generate_2d.py
+	$(BIN)/python benchmarks/generate_3d.py
 
 hero: $(USER_STAMP)
 	$(BIN)/cytocascade demo --out $(DEMO)/hero --overwrite
 	mkdir -p docs/images
 	cp $(DEMO)/hero/contact_sheet.png docs/images/hero.png
+	cp $(DEMO)/hero/volume.png docs/images/volume.png
 
 clean:
 	rm -rf $(VENV) $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis

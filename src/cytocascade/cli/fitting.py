@@ -150,15 +150,27 @@ def _known_psf(text: str, spacing: str | None) -> Psf:
     from cytocascade.imaging.measured_psf import read_psf
     from cytocascade.imaging.psf import ConePsf
 
-    file = Path(text)
-    if not file.suffix or not file.exists():
+    if _is_number(text):
         return ConePsf(axial=parse_spacing(text)[0], spread=OUT_OF_FOCUS)
+    file = Path(text)
+    if not file.exists():
+        raise CytoCascadeError(
+            "there is no such file", path=file, hint="Give a TIFF stack of the PSF, or its sigma along z in um: 0.8."
+        )
     stated = parse_voxel(spacing) if spacing is not None else read_image(file)[1]
     if stated is None:
         raise CytoCascadeError(
             "the PSF does not state its voxel size", path=file, hint="Give it by --psf-spacing z,y,x."
         )
     return read_psf(file, stated)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _read(

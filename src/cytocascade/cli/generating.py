@@ -63,6 +63,7 @@ def generate(
     from cytocascade.cascade import Cascade
     from cytocascade.export import get_exporters
     from cytocascade.generation_options import GenerationOptions
+    from cytocascade.shapes.surface_bank import SurfaceBank
 
     names = tuple(exporter.name for exporter in get_exporters(format))
     cascade = Cascade.from_pretrained(bundle or ("nuclei3d" if dim == 3 else "nuclei"))
@@ -90,6 +91,9 @@ def generate(
         texture_rho=texture_rho,
         texture_length=texture_length,
     )
+    if shape_bank is not None:
+        # A wrong file is told before a data set is begun.
+        SurfaceBank.load(shape_bank)
     with progress_bar() as bar:
         task = bar.add_task("images", total=count, remark="")
         cascade.write(

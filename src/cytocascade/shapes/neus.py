@@ -73,7 +73,7 @@ class NeusSettings:
     mask_weight: float = 0.05
     depth_weight: float = 4.0
     eikonal_weight: float = 0.1
-    smooth_weight: float = 0.5
+    smooth_weight: float = 0.1
     sharpness: float = 40.0
     largest_sharpness: float = 80.0
     content: Content = "both"

@@ -27,8 +27,8 @@ from cytocascade.textures.slices import sample_slice_textures
 from cytocascade.types import CellSurface, FloatArray
 
 FOCUSED_RIM = 6.0
-"""How far outside its outline a slice of a cell shines at most, in canonical pixels: what is wider is light out of focus,
-which the optics add."""
+"""How far outside its outline a slice of a cell shines at most, in canonical pixels; wider light is out of focus, and
+the optics add it."""
 
 CELLS_AT_ONCE = 40
 """Cells whose views or textures are in memory together; part of what makes results repeatable."""
