@@ -66,7 +66,11 @@ def main() -> None:
     target = Path(__file__).parent / "results" / "evidence_3d.json"
     target.write_text(json.dumps(output, indent=1) + "\n", encoding="utf-8")
     sheets = []
-    for title, folder, name in ((f"Real, not seen ({SET}, MIT License, window 003)", source, "003"), (f"Generated, bundle {cascade.bundle.config.name}", made, "000000")):
+    shown = (
+        (f"Real, not seen ({SET}, MIT License, window 003)", source, "003"),
+        (f"Generated, bundle {cascade.bundle.config.name}", made, "000000"),
+    )
+    for title, folder, name in shown:
         image, _ = read_image(folder / "images" / f"{name}.tif")
         labels = read_mask(folder / "masks" / f"{name}.tif")
         sheets.append(volume_sheet(image, labels, SPACING, title=title, width=330))

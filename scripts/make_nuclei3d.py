@@ -73,7 +73,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=250)
+    parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--shapes-only", action="store_true", help="put other shapes into a bundle that is there")
     parser.add_argument("--ship", action="store_true", help="copy the bundle into the package")
     arguments = parser.parse_args()

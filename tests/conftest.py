@@ -1,4 +1,4 @@
-"""What the tests of the whole cascade share: drawn images, the shipped bundle, a tiny one for volumes, interruptions, commands."""
+"""What the tests of the whole cascade share: drawn images, bundles, interruptions, commands."""
 
 from __future__ import annotations
 

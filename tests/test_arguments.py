@@ -83,7 +83,9 @@ def test_ratio_is_read(text: str, wanted: object) -> None:
     assert all(isinstance(value, float) for value in (found if isinstance(found, tuple) else (found,)))
 
 
-@pytest.mark.parametrize("text", ["", "a", "0.6:0.4", "0.4:", ":0.4", "0.1:0.2:0.3", "0.4,0.6", "nan", "0.4:nan", "-1", "0"])
+@pytest.mark.parametrize(
+    "text", ["", "a", "0.6:0.4", "0.4:", ":0.4", "0.1:0.2:0.3", "0.4,0.6", "nan", "0.4:nan", "-1", "0"]
+)
 def test_wrong_ratio_is_refused(text: str) -> None:
     with pytest.raises(CytoCascadeError, match="no ratio") as caught:
         parse_ratio(text)

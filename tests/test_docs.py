@@ -71,6 +71,12 @@ def test_the_walk_through_of_the_readme_runs(
     assert names["sample"].image.shape == (64, 64)  # type: ignore[attr-defined]
 
 
+def test_the_snippet_on_volumes_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    code = shrunk(snippets("docs/volumes.md")[0], {"(28, 160, 160), cells=4": "(14, 64, 64), cells=1, texture_steps=2"})
+    exec(compile(code, "volumes.md", "exec"), {})
+    assert capsys.readouterr().out.startswith("(14, 64, 64) uint8 1 cells")
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_documented_command_has_the_options_it_is_shown_with(command: str) -> None:
     words = shlex.split(command, comments=True)

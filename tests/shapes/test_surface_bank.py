@@ -101,7 +101,7 @@ def test_a_file_that_is_no_bank_is_told(tmp_path: Path, content: str) -> None:
         save_file({"distance": grids[:0], "step": np.ones(0, dtype=np.float32), "origin": origin[:0]}, file)
     else:
         file.write_bytes(b"" if content == "empty file" else b"nothing at all")
-    with pytest.raises(CytoCascadeError, match="no bank of shapes|is empty") as caught:
+    with pytest.raises(CytoCascadeError, match=r"no bank of shapes|is empty") as caught:
         SurfaceBank.load(file)
     assert caught.value.path == file
 

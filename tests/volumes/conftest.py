@@ -1,18 +1,21 @@
-"""What the tests of volumes share: drawn stacks, and trials that are short."""
+"""What the tests of volumes share: drawn stacks and masks, and trials that are short."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import ndimage as ndi
 
+from cytocascade.export.tiff import write_tiff
 from cytocascade.imaging.blur import blur
 from cytocascade.imaging.psf import ConePsf
 from cytocascade.textures import axial_fit
 from cytocascade.types import AnnotatedStack
 from cytocascade.volumes import calibration
+from cytocascade.volumes.shape_library import ShapeMask, read_shape_masks
 
 DrawStack = Callable[..., AnnotatedStack]
 
@@ -79,3 +82,25 @@ def small_trials(small_calibration: None) -> Iterator[None]:
         patch.setattr(calibration, "TRIAL_SIDE", 64)
         patch.setattr(axial_fit, "LEVELS", (0.0, 0.8, 1.0))
         yield
+
+
+def ellipse_labels(spacing: tuple[float, float] = (0.5, 0.5), *, cut: bool = False) -> np.ndarray:
+    """Return two ellipses, 10 x 16 and 8 x 8 um (label 2, 5); if `cut`, a third one (7) at the frame."""
+    y, x = np.meshgrid(*[np.arange(round(40 / step)) * step for step in spacing], indexing="ij")
+    labels = np.zeros(y.shape, dtype=np.uint16)
+    labels[((y - 10) / 5) ** 2 + ((x - 12) / 8) ** 2 <= 1] = 2
+    labels[((y - 28) / 4) ** 2 + ((x - 28) / 4) ** 2 <= 1] = 5
+    if cut:
+        labels[((y - 30) / 6) ** 2 + (x / 6) ** 2 <= 1] = 7
+    return labels
+
+
+def write_labels(path: Path, labels: np.ndarray, spacing: tuple[float, ...] = (0.5, 0.5), known: bool = True) -> Path:
+    write_tiff(path, labels, spacing, known)
+    return path
+
+
+@pytest.fixture(scope="session")
+def masks(tmp_path_factory: pytest.TempPathFactory) -> list[ShapeMask]:
+    """The two ellipses, as shapes are made from."""
+    return read_shape_masks(write_labels(tmp_path_factory.mktemp("masks") / "cells.tif", ellipse_labels()))

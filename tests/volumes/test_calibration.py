@@ -71,7 +71,9 @@ def test_nothing_else_of_the_bundle_changes(grainy: Bundle, real: Generate) -> N
     assert found.config == grainy.config
 
 
-def test_without_stacks_or_grain_the_bundle_stays_as_it_is(grainy: Bundle, tiny_volumes: Bundle, real: Generate) -> None:
+def test_without_stacks_or_grain_the_bundle_stays_as_it_is(
+    grainy: Bundle, tiny_volumes: Bundle, real: Generate
+) -> None:
     assert calibrate_grain(grainy, [], seed=SEED) is grainy
     smooth = replace(tiny_volumes, config=tiny_volumes.config.model_copy(update={"grain": []}))
     assert calibrate_grain(smooth, [real(0.5)], seed=SEED) is smooth

@@ -38,8 +38,8 @@ def test_the_mask_lies_where_the_cell_is(spacing: tuple[float, float, float]) ->
     assert centre == pytest.approx(at, abs=0.25 * min(spacing) + 0.05)
 
 
-def test_the_box_is_tight(spacing: tuple[float, float, float] = (1.0, 0.5, 0.5)) -> None:
-    mask = on_voxels(field(ball(3.5, (0.3, 0.2, -0.4))), spacing).mask
+def test_the_box_is_tight() -> None:
+    mask = on_voxels(field(ball(3.5, (0.3, 0.2, -0.4))), (1.0, 0.5, 0.5)).mask
     for axis in range(3):
         assert all(mask.take(end, axis=axis).any() for end in (0, -1))
 

@@ -25,7 +25,6 @@ pytestmark = pytest.mark.usefixtures("small_trials")
 TreeBytes = Callable[[Path], dict[str, bytes]]
 InterruptAt = Callable[[str, int], StageProgress]
 DrawStack = Callable[..., AnnotatedStack]
-DrawImage = Callable[..., AnnotatedImage]
 
 OPTIONS = FitOptions(steps=2, batch=4, budget=None, seed=1)
 
@@ -144,7 +143,11 @@ def test_a_fitted_bundle_generates_volumes_like_the_stacks(
 @pytest.mark.usefixtures("saved_every_step")
 @pytest.mark.parametrize(
     ("stage", "number"),
-    [("textures", 1), pytest.param("masks", 2, marks=pytest.mark.slow), pytest.param("volume", 4, marks=pytest.mark.slow)],
+    [
+        ("textures", 1),
+        pytest.param("masks", 2, marks=pytest.mark.slow),
+        pytest.param("volume", 4, marks=pytest.mark.slow),
+    ],
 )
 def test_an_interrupted_fit_is_continued_to_the_same_bytes(
     undisturbed: Path,

@@ -58,8 +58,9 @@ def focus(
     spacing : sequence of float
         Micrometres per voxel of `light` along (z, y, x).
     labels : ndarray of int, (Z, Y, X), optional
-        Which cell the light belongs to, also in the cells' rims. With it, structure within cells is kept, as textures
-        learned from real stacks have been blurred already (`keep_structure`).
+        The cells' bodies, without the rims of their light: those are blurred like all light outside cells. With it,
+        structure within cells is kept, as textures learned from real stacks have been blurred already
+        (`keep_structure`).
     out_step, planes : float and int, optional
         Distance in um and number of the image's planes, by default those of `light`.
 

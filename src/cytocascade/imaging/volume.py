@@ -112,7 +112,7 @@ def expose_volume(
     spacing : sequence of float
         Micrometres per voxel of `light` along (z, y, x).
     labels : ndarray of int, shape of `light`, optional
-        Which cell the light belongs to; keeps the structure within cells, see `cytocascade.imaging.optics.focus`.
+        The cells' bodies; keeps the structure within them, see `cytocascade.imaging.optics.focus`.
     out_step, planes : float and int, optional
         Distance in um and number of the image's planes, by default those of `light`. A whole or fractional ratio is
         possible; both stacks have the same middle.

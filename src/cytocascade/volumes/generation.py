@@ -194,7 +194,7 @@ def expose(bundle: Bundle, params: dict[str, Any], prepared: PreparedVolume) -> 
         bundle.volume_parts()[1].microscope,
         params["background"],
         params["spacing"],
-        labels=prepared.light.owner,
+        labels=prepared.labels,
         extent=prepared.light.extent,
         grain_extent=prepared.light.grain,
         tuning=tuning,
