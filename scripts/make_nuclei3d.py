@@ -39,6 +39,22 @@ STRETCHED = ("BBBC050 8-cell",)
 """Sources whose z-step is approximate, so that heights tell nothing."""
 
 
+DATA_CARD = """
+## Data
+
+- Slices: ten annotated slices of windows 000 and 001 of Series008, confocal stacks of cultured cells; A.
+  Devulapally, V. Parekh, C. G. Pazhayidam, S. Balakrishnan (IIT Goa), GitHub
+  iitgoa-ml/3d-cells-nuclei-segmentation, MIT License. The other windows were not seen.
+- Masks and textures start from the bundle `nuclei` (BBBC039 and BBBC038, CC0).
+- Shapes (trained on): nuclei and cells of the same repository except Series008 and Series006 (MIT), organoids of
+  scMultipleX (Friedrich Miescher Institute, BSD-3-Clause), embryos of QCANet / BBBC050 (MIT copy), ovules of
+  plant-seg / GoNuclear 1135 (MIT copy). Kept apart for validation: Series008, cells3d, GoNuclear 1137.
+
+The weights may be used and shared under Apache-2.0, with these sources named.
+"""
+"""What the card says of the data."""
+
+
 def prior(shapes: Path, kind: Kind) -> ShapeStatistics:
     """Return the axial ratios of the training shapes of a kind."""
     data = np.load(shapes)
@@ -93,6 +109,9 @@ def main() -> None:
         save_bundle(replace(bundle, shapes=start.shapes, volume=volume), out)
     else:
         fit(stacks, start, out, arguments.steps)
+    bundle = load_bundle(out)
+    if DATA_CARD not in bundle.card:
+        save_bundle(replace(bundle, card=bundle.card + DATA_CARD), out)
     if arguments.ship:
         shipped = pretrained_folder() / "nuclei3d"
         shutil.rmtree(shipped, ignore_errors=True)

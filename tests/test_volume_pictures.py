@@ -48,13 +48,13 @@ def extent(mask: Array, axis: int) -> int:
 
 
 def test_a_sheet_is_a_picture_in_colours_of_the_labels(image: Array, labels: Array) -> None:
-    sheet = volume_sheet(image, labels, SPACING, title="Volume", width=200)
+    sheet = volume_sheet(image, labels, SPACING, title="Volume", width=100)
     assert sheet.dtype == np.uint8
     assert sheet.ndim == 3
     assert sheet.shape[2] == 3
     assert tuple(sheet[0, 0]) == PAPER
     for label in (1, 2):
-        assert seen(sheet, label).sum() > 500
+        assert seen(sheet, label).sum() > 300
 
 
 def test_planes_are_shown_at_their_true_proportions(image: Array, labels: Array) -> None:
@@ -73,13 +73,13 @@ def test_planes_are_shown_at_their_true_proportions(image: Array, labels: Array)
 
 
 def test_a_wider_plane_makes_a_larger_sheet(image: Array, labels: Array) -> None:
-    small, large = (volume_sheet(image, labels, SPACING, width=width) for width in (120, 240))
+    small, large = (volume_sheet(image, labels, SPACING, width=width) for width in (60, 120))
     assert large.shape[1] > 1.6 * small.shape[1]
     assert large.shape[0] > small.shape[0]
 
 
 def test_an_empty_volume_has_a_sheet(image: Array, labels: Array) -> None:
-    sheet = volume_sheet(np.zeros_like(image), np.zeros_like(labels), SPACING, width=100)
+    sheet = volume_sheet(np.zeros_like(image), np.zeros_like(labels), SPACING, width=60)
     assert not seen(sheet, 1).any()
     assert not seen(sheet, 2).any()
 

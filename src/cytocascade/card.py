@@ -23,6 +23,7 @@ def bundle_card(config: BundleConfig, cells: SingleCells) -> str:
         else "All cells of these images were annotated."
     )
     grid = "pixel" if config.dim == 2 else "voxel (z x y x x)"
+    counted = "whole cells" if config.dim == 2 else "whole outlines"
     what = "images" if config.dim == 2 else "volumes, learned from annotated slices"
     return f"""# {config.name}
 
@@ -30,7 +31,7 @@ A CytoCascade bundle for {config.modality} {what}: it generates annotated ones l
 
 | | |
 |---|---|
-| fitted on | {len(names)} images, {training["cells"]} whole cells |
+| fitted on | {len(names)} images, {training["cells"]} {counted} |
 | images | {listed} |
 | left out | {excluded or "no cell"} |
 | {grid} | {" x ".join(f"{value:g}" for value in config.spacing)} {unit} |
@@ -64,7 +65,7 @@ def volume_card(config: BundleConfig, cells: SingleCells, volume: VolumeStatisti
 | stacks | {volume.stacks or "none: defaults"} |
 | arrangement | {volume.arrangement.kind} ({volume.arrangement.reason}) |
 | height over width | {low:.2f} / {middle:.2f} / {high:.2f} (10, 50, 90 %; {heights}) |
-| blur along z | standard deviation {axial_sigma(volume.microscope):.2f} um |
+| blur along z | standard deviation of its core {axial_sigma(volume.microscope):.2f} um |
 | textures along z | {texture} |
 | shapes | multi-view diffusion (after SyncDreamer, arXiv 2309.03453), trained on {kinds} |
 

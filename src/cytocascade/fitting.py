@@ -130,7 +130,15 @@ def kept_fit(
             shutil.rmtree(work, ignore_errors=True)
             return load_bundle(out)
         raise CytoCascadeError("exists already", path=out, hint="Choose another --out, or replace it with --overwrite.")
-    save_bundle(make(FitState.open(work, fingerprint, resume)), out)
+    state = FitState.open(work, fingerprint, resume)
+    try:
+        bundle = make(state)
+    except CytoCascadeError:
+        if not state.settings["steps"]:
+            # Refused before any training: nothing is worth going on with, and mended data must not be refused.
+            shutil.rmtree(work, ignore_errors=True)
+        raise
+    save_bundle(bundle, out)
     shutil.rmtree(work)
     return load_bundle(out)
 

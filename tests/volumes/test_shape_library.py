@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from pydantic import ValidationError
 from scipy import ndimage as ndi
 
@@ -181,3 +182,12 @@ def test_new_masks_are_drawn_from_the_bundle(tiny_volumes: Bundle) -> None:
 def test_impossible_options_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         ShapeOptions(**wrong)
+
+
+def test_two_label_images_of_one_name_are_refused(tmp_path: Path) -> None:
+    labels = np.zeros((40, 40), dtype=np.uint16)
+    labels[10:30, 10:30] = 1
+    for suffix in ("tif", "tiff"):
+        tifffile.imwrite(tmp_path / f"a.{suffix}", labels)
+    with pytest.raises(CytoCascadeError, match="same name"):
+        read_shape_masks(tmp_path, (0.5, 0.5))

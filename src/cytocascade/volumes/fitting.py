@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
-from skimage.measure import regionprops
 
 from cytocascade.bundle import Bundle, find_bundle, load_bundle
 from cytocascade.card import volume_card
@@ -25,6 +24,7 @@ from cytocascade.imaging.psf import ConePsf, Psf
 from cytocascade.population.arrangement import fit_arrangement
 from cytocascade.population.cells import CellStatistics
 from cytocascade.population.volume_params import ArrangementName
+from cytocascade.shapes.canonical import feret_diameter
 from cytocascade.shapes.statistics import Kind, ShapeStatistics
 from cytocascade.textures.axial_fit import fit_axial_noise
 from cytocascade.textures.axial_noise import AxialNoise
@@ -213,8 +213,8 @@ def _heights(
         if extent.offset > MOST_OFFSET:
             continue
         stack = found[extent.stack]
-        region = regionprops((stack.labels[extent.plane] == extent.label).astype(np.uint8))[0]
-        width = float(region.feret_diameter_max) * float(np.mean(stack.spacing[1:]))
+        outline = np.argwhere(stack.labels[extent.plane] == extent.label)
+        width = feret_diameter(outline) * float(np.mean(stack.spacing[1:]))
         widths.append(round(width, 4))
         ratios.append(round(extent.axial / width, 5))
     if len(ratios) < FEWEST_HEIGHTS:

@@ -110,6 +110,14 @@ def read_shape_masks(path: Path, spacing: tuple[float, ...] | None = None) -> li
     files = [path] if path.is_file() else image_files(path)
     if not files:
         raise CytoCascadeError("the folder holds no images", path=path, hint="Give a folder of label images.")
+    stems = [stem(file) for file in files]
+    twice = next((file for file in files if stems.count(stem(file)) > 1), None)
+    if twice is not None:
+        raise CytoCascadeError(
+            "another label image has the same name, so their shapes could not be told apart",
+            path=twice,
+            hint="Rename one of them.",
+        )
     masks = [mask for file in files for mask in _read(file, spacing)]
     if not masks:
         raise CytoCascadeError(
