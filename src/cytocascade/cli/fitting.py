@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from cytocascade.imaging.psf import Psf
     from cytocascade.volumes.fitting import VolumeOptions
 
-OUT_OF_FOCUS = 0.3
-"""Lateral spread per distance from the focus that is assumed where only the width along z is told."""
-
 
 @app.command()
 def fit(
@@ -148,7 +145,7 @@ def _known_psf(text: str, spacing: str | None) -> Psf:
     """Return the PSF that is given by its width along z, or by a file."""
     from cytocascade.images import read_image
     from cytocascade.imaging.measured_psf import read_psf
-    from cytocascade.imaging.psf import ConePsf
+    from cytocascade.imaging.psf import OUT_OF_FOCUS, ConePsf
 
     if _is_number(text):
         return ConePsf(axial=parse_spacing(text)[0], spread=OUT_OF_FOCUS)

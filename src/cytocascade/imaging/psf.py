@@ -17,6 +17,9 @@ from cytocascade.imaging.axis import discrete_gaussian
 from cytocascade.imaging.measured_psf import MeasuredPsf
 from cytocascade.types import Array
 
+OUT_OF_FOCUS = 0.3
+"""Lateral spread per distance from the focus that is assumed where only the width along z is known."""
+
 _HALO_REACH = 3.0
 
 

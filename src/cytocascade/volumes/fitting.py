@@ -20,7 +20,7 @@ from cytocascade.images.stacks import StackDataset
 from cytocascade.imaging.columns import CellColumns, trace_columns
 from cytocascade.imaging.extents import AxialExtent, axial_extents
 from cytocascade.imaging.microscope import Microscope, fit_microscope
-from cytocascade.imaging.psf import ConePsf, Psf
+from cytocascade.imaging.psf import OUT_OF_FOCUS, ConePsf, Psf
 from cytocascade.population.arrangement import fit_arrangement
 from cytocascade.population.cells import CellStatistics
 from cytocascade.population.volume_params import ArrangementName
@@ -145,7 +145,8 @@ def extend(
     microscope = _microscope(stacks, flat, columns, wishes)
     report("volume", 1, 5, "heights of the cells")
     extents = axial_extents(stacks, columns, max_offset=np.inf) if columns else []
-    statistics = _heights(stacks, extents, known.prior(wishes.kind), wishes.kind)
+    central = [extent for extent in extents if extent.offset <= MOST_OFFSET]
+    statistics = _heights(stacks, central, known.prior(wishes.kind), wishes.kind)
     report("volume", 2, 5, "textures along z")
     noise = _texture_noise(stacks, flat, seed)
     report("volume", 3, 5, "arrangement of the cells")
@@ -157,12 +158,12 @@ def extend(
         shapes=statistics,
         priors=known.priors,
         texture_noise=noise,
-        area_factor=_area_factor(extents),
+        area_factor=_area_factor(central),
         stacks=len(stacks),
     )
     spacing, shape = _grid(flat, stacks, wishes, height)
     config = flat.config.model_copy(update={"dim": 3, "spacing": spacing, "shape": shape})
-    described = _seen_from_above(dataset, cells, extents) if stacks else None
+    described = _seen_from_above(dataset, cells, central) if stacks else None
     statistics_of_cells = flat.cells if described is None else CellStatistics.fit(DESCRIPTOR_NAMES, described)
     bundle = replace(flat, config=config, cells=statistics_of_cells, shapes=network, volume=volume)
     report("volume", 4, 5, "noise along z")
@@ -171,12 +172,11 @@ def extend(
     return replace(bundle, card=volume_card(config, cells, volume))
 
 
-def _seen_from_above(dataset: StackDataset, cells: SingleCells, extents: Sequence[AxialExtent]) -> FloatArray | None:
+def _seen_from_above(dataset: StackDataset, cells: SingleCells, central: Sequence[AxialExtent]) -> FloatArray | None:
     """Return the descriptors of the cells at their widest, (n, 5); None if too few are whole there.
 
     Slices through the caps of cells would be taken for small cells.
     """
-    central = [extent for extent in extents if extent.offset <= MOST_OFFSET]
     stacks = list(dataset.stacks)
     if len(central) >= FEWEST_HEIGHTS:
         for number, stack in enumerate(stacks):
@@ -193,25 +193,23 @@ def _seen_from_above(dataset: StackDataset, cells: SingleCells, extents: Sequenc
 def _microscope(
     stacks: Sequence[AnnotatedStack], flat: Bundle, columns: Sequence[CellColumns], wishes: VolumeOptions
 ) -> Microscope:
+    usual = wishes.psf or ConePsf(axial=DEFAULT_AXIAL_SIGMA, spread=OUT_OF_FOCUS)
     if not stacks:
-        return Microscope(psf=wishes.psf or ConePsf(axial=DEFAULT_AXIAL_SIGMA, spread=0.3))
+        return Microscope(psf=usual)
     try:
         return fit_microscope(stacks, flat.imaging, psf=wishes.psf, columns=columns or None)
     except CytoCascadeError:
         # Too few cells show their top or bottom.
-        psf = wishes.psf or ConePsf(axial=DEFAULT_AXIAL_SIGMA, spread=0.3)
-        return fit_microscope(stacks, flat.imaging, psf=psf, columns=columns or None)
+        return fit_microscope(stacks, flat.imaging, psf=usual, columns=columns or None)
 
 
 def _heights(
-    stacks: Sequence[AnnotatedStack], extents: Sequence[AxialExtent], prior: ShapeStatistics, kind: Kind
+    stacks: Sequence[AnnotatedStack], central: Sequence[AxialExtent], prior: ShapeStatistics, kind: Kind
 ) -> ShapeStatistics:
     """Return how tall cells are, as the stacks show without annotation; the prior's where they tell too little."""
     found = {stack.name: stack for stack in stacks}
     widths, ratios = [], []
-    for extent in extents:
-        if extent.offset > MOST_OFFSET:
-            continue
+    for extent in central:
         stack = found[extent.stack]
         outline = np.argwhere(stack.labels[extent.plane] == extent.label)
         width = feret_diameter(outline) * float(np.mean(stack.spacing[1:]))
@@ -222,13 +220,12 @@ def _heights(
     return ShapeStatistics(kind=kind, extents=widths, ratios=ratios, measured=True)
 
 
-def _area_factor(extents: Sequence[AxialExtent]) -> float:
+def _area_factor(central: Sequence[AxialExtent]) -> float:
     """Return how much larger projections are than the annotated outlines that cells are seen from above by.
 
     Cells are taken for ellipsoids whose sides are upright up to half their height, as those of flat nuclei are.
     """
-    offsets = [extent.offset for extent in extents if extent.offset <= MOST_OFFSET]
-    return float(1 / np.mean([1 - offset**4 for offset in offsets])) if offsets else 1.0
+    return float(1 / np.mean([1 - extent.offset**4 for extent in central])) if central else 1.0
 
 
 def _texture_noise(stacks: Sequence[AnnotatedStack], flat: Bundle, seed: int) -> AxialNoise:
