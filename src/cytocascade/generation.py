@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -18,7 +18,7 @@ from cytocascade.images.features import measure_cells
 from cytocascade.imaging.background import draw_background, render_background
 from cytocascade.imaging.camera import add_grain, add_noise, to_output
 from cytocascade.imaging.statistics import typical_noise
-from cytocascade.masks.maskddpm import sample_masks
+from cytocascade.masks.maskddpm import SampledMasks, sample_masks
 from cytocascade.population import (
     PlacementParams,
     draw_placement,
@@ -125,14 +125,33 @@ class PreparedField:
     unplaced: int
 
 
-def prepare_field(bundle: Bundle, params: dict[str, Any], *, workers: int = 1) -> PreparedField:
-    """Make new cells and place them, as drawn in `params`."""
+def prepare_field(
+    bundle: Bundle,
+    params: dict[str, Any],
+    *,
+    workers: int = 1,
+    outlines: Callable[..., SampledMasks] = sample_masks,
+    light: Callable[..., FloatArray] = sample_textures,
+) -> PreparedField:
+    """Make new cells and place them, as drawn in `params`.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        The cascade that the params were drawn for.
+    params : dict
+        From `draw_sample`.
+    workers : int
+        Threads; without influence on the result.
+    outlines, light : callable
+        Called as `sample_masks` and `sample_textures` are; others make cells without the networks.
+    """
     config = bundle.config
     options = GenerationOptions.model_validate(params["options"])
     placement = PlacementParams.from_json(params["placement"])
     descriptors = cell_descriptors(params)
     seeds = [derive_seed(params["cell_seed"], number) for number in range(placement.count)]
-    masks = sample_masks(
+    masks = outlines(
         bundle.masks,
         [derive_seed(seed, "mask") for seed in seeds],
         descriptors[:, : len(SHAPE_NAMES)],
@@ -147,7 +166,7 @@ def prepare_field(bundle: Bundle, params: dict[str, Any], *, workers: int = 1) -
     labels, owner_of = paint_labels(placed.cells, shapes, shape)
     order = [owner_of[label] for label in sorted(owner_of)]
     used = sorted({place.index for place in order})
-    signal = _textures(bundle, masks.distance, descriptors, seeds, used, options, workers)
+    signal = _textures(bundle, masks.distance, descriptors, seeds, used, options, workers, light)
     return PreparedField(order, cells, masks.distance, signal, labels, masks.drawn, masks.rejected, placed.rejected)
 
 
@@ -265,13 +284,14 @@ def _textures(
     used: Sequence[int],
     options: GenerationOptions,
     workers: int,
+    light: Callable[..., FloatArray],
 ) -> FloatArray:
     """Paint the cells that are seen; the others stay dark."""
     config = bundle.config
     signal = np.zeros_like(distance)
     if used:
         chosen = list(used)
-        signal[chosen] = sample_textures(
+        signal[chosen] = light(
             bundle.textures,
             distance[chosen],
             descriptors[chosen, len(SHAPE_NAMES) :],

@@ -74,7 +74,7 @@ def fit(
 
     base = base or ("nuclei" if dim == 2 else "nuclei3d")
     start = None if base == "scratch" else load_bundle(find_bundle(base))
-    options = FitOptions(budget=seconds, steps=steps, seed=seed, device=_checked_device(device))
+    options = FitOptions(budget=seconds, steps=steps, seed=seed, device=checked_device(device))
     with progress_bar() as bar:
         tasks: dict[str, Any] = {}
 
@@ -97,7 +97,8 @@ def fit(
     typer.echo(str(out))
 
 
-def _checked_device(device: str) -> str:
+def checked_device(device: str) -> str:
+    """Return the device, or raise `CytoCascadeError` if torch cannot use it."""
     import torch
 
     try:

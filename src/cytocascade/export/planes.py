@@ -10,7 +10,7 @@ import numpy as np
 from skimage.measure import label as connected_regions
 
 from cytocascade.export.shape_interpolation import Positions, between_rows, cell_distances, plane_across
-from cytocascade.types import Array, GeneratedSample, label_dtype
+from cytocascade.types import AnnotatedImage, Array, GeneratedSample, label_dtype
 
 PLANES = ("yx", "zy", "zx")
 """Planes that are cut; the first letter is the rows' axis, the second the columns'."""
@@ -57,7 +57,7 @@ def anisotropy(spacing: Sequence[float]) -> float:
     return float(spacing[0]) / _lateral(spacing)
 
 
-def cut(sample: GeneratedSample, *, step: int, min_cells: int) -> Iterator[Plane]:
+def cut(sample: GeneratedSample | AnnotatedImage, *, step: int, min_cells: int) -> Iterator[Plane]:
     """Cut a volume along all three planes.
 
     YX planes are the slices as they are. In ZY and ZX planes z is resampled to the lateral spacing: the image
@@ -66,7 +66,7 @@ def cut(sample: GeneratedSample, *, step: int, min_cells: int) -> Iterator[Plane
 
     Parameters
     ----------
-    sample : GeneratedSample
+    sample : GeneratedSample or AnnotatedImage
         A volume.
     step : int, >= 1
         Pixels of the isotropic planes between neighbouring planes; YX planes are never closer than the slices.

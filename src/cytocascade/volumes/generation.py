@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -24,7 +24,7 @@ from cytocascade.population.volume_plan import draw_volume_placement
 from cytocascade.seeding import derive_seed, numpy_generator
 from cytocascade.shapes.surface_bank import SurfaceBank
 from cytocascade.types import Array, FloatArray, GeneratedSample
-from cytocascade.volumes.cells import FOCUSED_RIM, new_surfaces, on_voxels, paint_slices
+from cytocascade.volumes.cells import FOCUSED_RIM, MadeSurfaces, new_surfaces, on_voxels, paint_slices
 
 
 def draw_volume_sample(bundle: Bundle, options: GenerationOptions, seed: int, index: int) -> dict[str, Any]:
@@ -134,12 +134,31 @@ class PreparedVolume:
     unplaced: int
 
 
-def prepare_volume(bundle: Bundle, params: dict[str, Any], *, workers: int = 1) -> PreparedVolume:
-    """Make new cells, place and paint them, as drawn in `params`."""
+def prepare_volume(
+    bundle: Bundle,
+    params: dict[str, Any],
+    *,
+    workers: int = 1,
+    make: Callable[..., MadeSurfaces] = new_surfaces,
+    paint: Callable[..., dict[int, PaintedCell]] = paint_slices,
+) -> PreparedVolume:
+    """Make new cells, place and paint them, as drawn in `params`.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        The cascade that the params were drawn for.
+    params : dict
+        From `draw_volume_sample`.
+    workers : int
+        Threads; without influence on the result.
+    make, paint : callable
+        Called as `new_surfaces` and `paint_slices` are; others make cells without the networks.
+    """
     options = GenerationOptions.model_validate(params["options"])
     placement = VolumeParams.from_json(params["placement"])
     seeds = [derive_seed(params["cell_seed"], number) for number in range(placement.count)]
-    made = new_surfaces(bundle, params, options, seeds, workers)
+    made = make(bundle, params, options, seeds, workers)
     spacing: tuple[float, float, float] = tuple(params["spacing"])
     cells = [on_voxels(surface, spacing) for surface in made.surfaces]
     masks, shape = [cell.mask for cell in cells], tuple(params["shape"])
@@ -147,7 +166,7 @@ def prepare_volume(bundle: Bundle, params: dict[str, Any], *, workers: int = 1) 
     labels, owner_of = paint_labels(placed.cells, masks, shape)
     order = [owner_of[label] for label in sorted(owner_of)]
     used = sorted({place.index for place in order})
-    painted = paint_slices(bundle, params, options, made.surfaces, cells, seeds, used, workers)
+    painted = paint(bundle, params, options, made.surfaces, cells, seeds, used, workers)
     light = _light(bundle, params, order, cells, painted, labels)
     return PreparedVolume(order, light, labels, made.ratios, made.drawn, made.rejected, placed.rejected)
 

@@ -1,0 +1,1 @@
+"""Training segmenters on annotated images, real or synthetic, and applying them."""
