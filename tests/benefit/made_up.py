@@ -161,14 +161,14 @@ def benefit(
     names = [one.name for one in fields]
     done = experiment(names, dim=3 if planes else 2, seeds=seeds, arms=arms)
     result = Benefit.of(done, [run(arm, seed, fields) for arm in arms for seed in range(seeds)])
-    shown = [names.index(name) for name in result.telling_images()]
+    shown = {names.index(name): kind for name, kind in result.telling_images().items()}
     return result, ReportPictures(
         training={
             arm: [field(index, side=side, step=step, planes=planes, seed=1 + place) for index in range(2)]
             for place, arm in enumerate(arms)
         },
         tests=[
-            TestPicture(fields[index], {arm: predicted(arm, 0, index, fields[index]) for arm in arms})
-            for index in shown
+            TestPicture(fields[index], {arm: predicted(arm, 0, index, fields[index]) for arm in arms}, kind)
+            for index, kind in shown.items()
         ],
     )

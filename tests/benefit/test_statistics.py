@@ -156,6 +156,12 @@ def test_one_seed_and_one_image_have_no_spread_to_measure() -> None:
     assert width(interval([[scored(0.7), scored(0.8), scored(0.9)]], "SEG", seed=0)) == pytest.approx(0.2)
 
 
+def test_the_width_over_images_is_that_of_the_unbiased_standard_error() -> None:
+    values = np.array([0.3, 0.42, 0.5, 0.53, 0.6, 0.65])
+    found = interval([[scored(value) for value in values]], "SEG", seed=0, draws=20_000)
+    assert width(found) == pytest.approx(2 * 1.96 * values.std(ddof=1) / np.sqrt(6), rel=0.04)
+
+
 def test_large_images_weigh_more_in_pooled_measures() -> None:
     assert interval([[scored(0.2, cells=30), scored(0.6, cells=10)]], "SEG", seed=0).mean == pytest.approx(0.3)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -105,6 +105,8 @@ def test_average_precision_is_that_of_cellpose(monkeypatch: pytest.MonkeyPatch) 
 
 @settings(max_examples=60, deadline=None)
 @given(st.tuples(*[arrays(np.uint8, (4, 5), elements=st.integers(0, 3))] * 2))
+@example((rows("1122", "0330"), rows("1233", "0330")))
+@example((rows("1233", "0000"), rows("1122", "0000")))
 def test_one_pair_per_cell_is_as_many_as_the_best_assignment(pair: tuple[Labels, Labels]) -> None:
     from scipy.optimize import linear_sum_assignment
 
@@ -182,6 +184,7 @@ def test_half_a_cell_is_no_match_and_no_piece() -> None:
     score = instance_scores(rows("1100", "2200"), rows("1000", "1000"))
     assert (score.merges, score.splits, score.false_negatives, score.false_positives) == (0, 0, 2, 1)
     assert score.matched_iou == 0
+    assert instance_scores(rows("0110"), rows("1122")).splits == 0
 
 
 def test_pieces_of_one_label_are_one_cell_and_a_field_without_background_is_compared() -> None:

@@ -77,10 +77,14 @@ def other_scores(benefit: Benefit) -> bytes:
     """Return one small panel for each of the other measures, as a PNG."""
     metrics = [metric for metric in METRICS if metric.name != "SEG"]
     arms = benefit.order[::-1]
-    figure, axes = new_figure(2, 4, (10.4, 2 * (0.26 * len(arms) + 0.9)), sharey=True)
+    figure, axes = new_figure(2, 4, (10.4, 2 * (0.26 * len(arms) + 1.0)), sharey=True)
+    figure.get_layout_engine().set(hspace=0.06)
     for axis, metric in zip(axes.ravel(), metrics):
         _bars(axis, benefit, arms, metric.name, size=6)
         _reference_lines(axis, benefit, metric.name)
+        if not metric.bounded:
+            most = max([1.0, *(benefit.arms[arm][metric.name].high for arm in arms)])
+            axis.set_xlim(-0.04 * most, 1.08 * most)
         unit = "" if metric.bounded else " per 100 cells"
         better = "" if metric.higher_is_better else " (fewer is better)"
         axis.set_title(f"{metric.name}{unit}", fontsize=10, color=INK, loc="left", weight="bold")

@@ -153,15 +153,11 @@ def cut_cells(sheet: Sheet, *, cut_ones: bool = False) -> list[Clipping]:
     return clippings
 
 
-def _cut(
-    sheet: Sheet, label: int, box: tuple[slice, ...], margin: Sequence[int], steps: tuple[float, ...]
-) -> Clipping:
+def _cut(sheet: Sheet, label: int, box: tuple[slice, ...], margin: Sequence[int], steps: tuple[float, ...]) -> Clipping:
     labels = sheet.source.labels
     window = tuple(slice(max(s.start - m, 0), min(s.stop + m, n)) for s, m, n in zip(box, margin, labels.shape))
     # Beyond the frame nothing is known; there the light is made up as next to other cells.
-    missing = [
-        (view.start - s.start + m, s.stop + m - view.stop) for view, s, m in zip(window, box, margin)
-    ]
+    missing = [(view.start - s.start + m, s.stop + m - view.stop) for view, s, m in zip(window, box, margin)]
     view = np.pad(labels[window], missing)
     inside = np.pad(np.ones(labels[window].shape, dtype=bool), missing)
     light = np.pad(np.asarray(sheet.source.image[window], dtype=np.float32) - sheet.background[window], missing)

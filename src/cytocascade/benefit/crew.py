@@ -68,11 +68,14 @@ def in_processes(
             while waiting and len(running) < workers and may_start():
                 running.add(pool.submit(_do, waiting.pop()))
             if not running:
-                return
+                break
             done, running = wait(running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
             _pass_on(messages, report)
             for future in done:
                 yield future.result()
+        # Processes send all that they have to say before they end.
+        pool.shutdown(wait=True)
+        _pass_on(messages, report)
     except BaseException:
         _stop(pool)
         raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -12,11 +13,12 @@ from skimage.segmentation import find_boundaries
 
 from cytocascade.benefit.arms import without_amount
 from cytocascade.errors import CytoCascadeError
-from cytocascade.evaluation.drawings import OUTLINE, png
+from cytocascade.evaluation.drawings import OUTLINE
+from cytocascade.evaluation.instances import instance_scores, metric_of_totals, pooled_terms
 from cytocascade.pictures import to_bytes, to_grey
 from cytocascade.types import AnnotatedImage, Array, FloatArray
 
-SIDE = 420
+SIDE = 384
 """Pixels of the longer side of a picture."""
 
 CELLS_ACROSS = 9
@@ -30,12 +32,14 @@ FOUND, MISSED, INVENTED, MERGED, TRUTH = (64, 196, 255), (255, 92, 56), (255, 22
 class TestPicture:
     """One test image with what the arms found in it."""
 
-    __test__ = False  # no test, whatever its name tells pytest
+    __test__ = False  # whatever its name tells pytest
 
     annotated: AnnotatedImage
     """The image and its reference labels."""
     predicted: Mapping[str, Array]
     """Labels found, per arm; of the shape of the image."""
+    kind: str = ""
+    """Why it is shown: as `Benefit.telling_images` says."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,12 @@ def mistakes(reference: Array, predicted: Array) -> Mistakes:
     )
 
 
+def image_score(test: TestPicture, arm: str) -> float:
+    """Return SEG of what an arm found in an image."""
+    terms = pooled_terms([instance_scores(test.annotated.labels, test.predicted[arm])])
+    return float(metric_of_totals("SEG", terms)[0])
+
+
 def shown_side(pictures: ReportPictures) -> int:
     """Return the side in pixels of the part that is shown of every image: the same scale in all pictures."""
     everything = [one for images in pictures.training.values() for one in images]
@@ -100,11 +110,11 @@ def training_pictures(image: AnnotatedImage, side: int) -> dict[str, bytes]:
     area = _square((labels > 0).astype(np.float32), side)
     base = _enlarged(to_grey(shown_plane(image.image, image.labels))[area])
     outlined = base.copy()
-    outlined[_edges(_resized(labels[area], base.shape[:2]), thick=False)] = OUTLINE
-    return {"plain": png(base[..., 0]), "outlined": png(outlined)}
+    outlined[_edges(_resized(labels[area], base.shape[:2]))] = OUTLINE
+    return {"plain": _png(base), "outlined": _png(outlined)}
 
 
-def test_pictures(test: TestPicture, side: int) -> dict[str, bytes]:
+def segmented_pictures(test: TestPicture, side: int) -> dict[str, bytes]:
     """Return the part of a test image where arms differ most, as PNGs.
 
     Returns
@@ -131,13 +141,34 @@ def test_pictures(test: TestPicture, side: int) -> dict[str, bytes]:
     area = _square(_disagreement(truth, planes, wrong), side)
     base = _enlarged(to_grey(shown_plane(image, reference))[area])
     size = base.shape[:2]
-    pictures = {"image": png(base[..., 0]), "reference": png(_outlined(base, _resized(truth[area], size), TRUTH))}
+    pictures = {"image": _png(base), "reference": _png(_outlined(base, _resized(truth[area], size), TRUTH))}
     for arm, labels in planes.items():
-        pictures[arm] = png(_marked(base, _resized(truth[area], size), _resized(labels[area], size), wrong[arm]))
+        pictures[arm] = _png(_marked(base, _resized(truth[area], size), _resized(labels[area], size), wrong[arm]))
     return pictures
 
 
-test_pictures.__test__ = False  # type: ignore[attr-defined]  # no test either
+def _png(pixels: Array) -> bytes:
+    """Return pixels, (Y, X, 3), as a PNG in `_palette`: a third of the size, and no eye sees it."""
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(_palette().ravel().tolist())
+    stream = io.BytesIO()
+    indexed = Image.fromarray(np.ascontiguousarray(pixels)).quantize(palette=palette, dither=Image.Dither.NONE)
+    indexed.save(stream, format="PNG")
+    return stream.getvalue()
+
+
+def _palette() -> Array:
+    """Return all colours of the pictures, (256, 3) uint8: greys, tinted greys, outlines."""
+    greys = np.linspace(0, 255, 130)[:, None].repeat(3, axis=1)
+    tinted = [
+        _tinted(np.linspace(0, 255, 40)[:, None].repeat(3, axis=1), colour) for colour in (MISSED, MERGED, INVENTED)
+    ]
+    colours = np.concatenate([greys, *tinted, [FOUND, MISSED, INVENTED, MERGED, TRUTH, OUTLINE]])
+    return np.asarray(np.round(colours), dtype=np.uint8)
+
+
+def _tinted(pixels: Array, colour: tuple[int, int, int]) -> Array:
+    return 0.68 * pixels + 0.32 * np.array(colour, dtype=np.float32)
 
 
 def _areas(labels: Array) -> list[int]:
@@ -210,6 +241,6 @@ def _marked(base: Array, truth: Array, labels: Array, wrong: Mistakes) -> Array:
         cells = np.where(np.isin(shown, chosen), shown, 0)
         if colour != FOUND:
             inside = cells > 0
-            painted[inside] = 0.68 * painted[inside] + 0.32 * np.array(colour, dtype=np.float32)
+            painted[inside] = _tinted(painted[inside], colour)
         painted[_edges(cells)] = colour
     return np.asarray(np.round(painted), dtype=np.uint8)

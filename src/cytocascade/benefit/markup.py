@@ -47,8 +47,8 @@ def in_percent(one: Ratio | None, *, sign: bool = True) -> tuple[str, str]:
     return _share(one.mean, sign), f"{_share(one.low, sign)} to {_share(one.high, sign)}"
 
 
-def stacked(figures: tuple[str, str], *, kind: str = "shown") -> str:
-    """Return a figure above its interval; `kind` as in the style: ``met`` is good, ``missed`` is bad."""
+def stacked(figures: tuple[str, str], *, kind: str = "even") -> str:
+    """Return a figure above its interval; `kind` as `clearly` says."""
     return f'<span class="{kind}">{figures[0]}</span><br><span class="range">{figures[1]}</span>'
 
 

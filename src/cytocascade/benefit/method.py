@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 
@@ -31,11 +32,19 @@ def method_section(benefit: Benefit) -> str:
     return section("How it was done", lead, body, "method")
 
 
+def budget_in_words(done: Experiment) -> str:
+    """Return ``about 20 cells`` for ``20cells``, ``4 images`` for ``4``."""
+    kind = "volume" if done.dim == 3 else "image"
+    if done.budget.isdecimal():
+        return f"{done.budget} {kind}{'' if done.budget == '1' else 's'}"
+    return re.sub(r"^(\d+) ?cells?$", r"about \1 cells", done.budget)
+
+
 def _facts(done: Experiment) -> list[tuple[str, str]]:
     base = done.base
     return [
         ("Data", escape(", ".join(done.data))),
-        ("Budget", f"{escape(done.budget)}: {_training(done)}"),
+        ("Budget", f"{escape(budget_in_words(done))}: {_training(done)}"),
         ("All training images", _names(done.all_training_images)),
         ("Validation images", _names(done.validation_images)),
         ("Test images", _names(done.test_images)),

@@ -7,15 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from cytocascade.benefit import charts, drawings
+from cytocascade.benefit import charts
 from cytocascade.benefit.arms import ALL_REAL, COPY_PASTE, REAL, SIMULATOR
 from cytocascade.benefit.drawings import ReportPictures
-from cytocascade.benefit.markup import absolute, arm_name, in_percent, mean_and_range
-from cytocascade.benefit.method import method_section
+from cytocascade.benefit.gallery import predictions_section, training_section
+from cytocascade.benefit.markup import NOTHING, absolute, arm_name, clearly, in_percent, mean_and_range, stacked
+from cytocascade.benefit.method import budget_in_words, method_section
 from cytocascade.benefit.results import Benefit
 from cytocascade.benefit.verdict import GAP_GOAL, RELATIVE_GOAL, goal, signed
 from cytocascade.evaluation.instances import METRICS
-from cytocascade.evaluation.markup import document, figure, image, notes_list, section, table
+from cytocascade.evaluation.markup import VERDICTS, document, image, notes_list, section, table
 from cytocascade.evaluation.report import require_matplotlib
 from cytocascade.storage import write_text
 
@@ -63,7 +64,12 @@ def page(benefit: Benefit, pictures: ReportPictures) -> str:
     parts = [_head(benefit)]
     if benefit.arms:
         parts += [_glance(benefit), _scores(benefit), _differences(benefit), _images(benefit)]
-        parts += [_curves(benefit), _training(benefit, pictures), _predictions(benefit, pictures), _table(benefit)]
+        parts += [
+            _curves(benefit),
+            training_section(benefit, pictures),
+            predictions_section(benefit, pictures),
+            _table(benefit),
+        ]
     return document("Does it help?", [STYLE, *parts, method_section(benefit)])
 
 
@@ -71,7 +77,11 @@ def _head(benefit: Benefit) -> str:
     first, _, rest = escape(benefit.verdict).replace(" %", "&nbsp;%").partition(". ")
     done = benefit.experiment
     kind = "volumes" if done.dim == 3 else "images"
-    facts = [", ".join(done.data), f"budget: {budget_in_words(done)}", f"{len(done.scored_images)} {done.scored_on} {kind}"]
+    facts = [
+        ", ".join(done.data),
+        f"budget: {budget_in_words(done)}",
+        f"{len(done.scored_images)} {done.scored_on} {kind}",
+    ]
     facts.append(f"{len(done.seeds)} seeds per arm" if len(done.seeds) > 1 else "one seed per arm")
     return (
         "<header>\n<h1>Does it help? Training with and without synthetic cells</h1>\n"
@@ -98,11 +108,16 @@ def _glance(benefit: Benefit) -> str:
     enough = (reached.raises_enough, reached.closes_enough)
     rows = [
         ("Gain in SEG over real alone", *in_percent(found.relative), f"at least {gain}", _met(*enough)),
-        ("Share of the gap to all real images", *in_percent(found.gap_closed, sign=False), f"at least {gap}",
-         _met(*enough[::-1])),
+        (
+            "Share of the gap to all real images",
+            *in_percent(found.gap_closed, sign=False),
+            f"at least {gap}",
+            _met(*enough[::-1]),
+        ),
     ]
     for arm, name, beaten in (
-        (COPY_PASTE, "copy-paste", reached.beats_copypaste), (SIMULATOR, "the simulator", reached.beats_simulator)
+        (COPY_PASTE, "copy-paste", reached.beats_copypaste),
+        (SIMULATOR, "the simulator", reached.beats_simulator),
     ):
         figures = absolute(benefit.difference(benefit.headline, arm))
         rows.append((f"SEG above that of {name}", *figures, "at least 0", _met(beaten)))
@@ -161,14 +176,17 @@ def _scores(benefit: Benefit) -> str:
 
 
 def _differences(benefit: Benefit) -> str:
-    shown = [metric.name for metric in METRICS if metric.bounded]
+    shown = ("SEG", "AP50", "AP75", "AP90", "PQ")
     rows = []
     for one in (one for one in benefit.differences if one.metric == "SEG"):
         its = [benefit.difference(one.arm, one.against, metric) for metric in shown]
         against = escape(charts.look(benefit, one.against).title)
         row = [f'{arm_name(benefit, one.arm)}<br><span class="range">compared with: {against}</span>']
         row += [stacked(absolute(other), kind=clearly(other)) for other in its if other is not None]
-        row[2:2] = [stacked(in_percent(one.relative), kind="even"), stacked(in_percent(one.gap_closed, sign=False), kind="even")]
+        row[2:2] = [
+            stacked(in_percent(one.relative), kind="even"),
+            stacked(in_percent(one.gap_closed, sign=False), kind="even"),
+        ]
         rows.append(row)
     if not rows:
         return ""
@@ -209,61 +227,8 @@ def _convergence(benefit: Benefit) -> str:
     return f"In the last quarter of the steps real alone changed by <strong>{signed(float(np.mean(changes)))}</strong>."
 
 
-def _training(benefit: Benefit, pictures: ReportPictures) -> str:
-    side, body = drawings.shown_side(pictures), ""
-    for arm, images in pictures.training.items():
-        shown = [(one.name, drawings.training_pictures(one, side)) for one in images[:2]]
-        row = "".join(
-            figure(views[view], name if view == "plain" else "with its labels", "picture")
-            for name, views in shown
-            for view in ("plain", "outlined")
-        )
-        body += f'<h3>{arm_name(benefit, arm)}</h3>\n<div class="row four">{row}</div>\n' if row else ""
-    lead = (
-        f"What makes each arm: the real images, or those that are added to them. Shown is the part with most cells, "
-        f"{side} px wide, each picture in its own grey range."
-        + (" Of volumes, the plane with most cells." if benefit.experiment.dim == 3 else "")
-    )
-    return section("What was trained on", lead, body, "training") if body else ""
-
-
-def _predictions(benefit: Benefit, pictures: ReportPictures) -> str:
-    side, body, kinds = drawings.shown_side(pictures), "", benefit.telling_images()
-    gains = _gains(benefit)
-    for test in pictures.tests:
-        views, name = drawings.test_pictures(test, side), test.annotated.name
-        arms = [REAL, benefit.headline, *(arm for arm in views if arm not in (REAL, benefit.headline))]
-        row = figure(views.pop("image"), "Image", "picture") + figure(views.pop("reference"), "Reference", "picture")
-        for arm in (arm for arm in arms if arm in views):
-            score = instance_score(test.annotated.labels, test.predicted[arm])
-            row += figure(views[arm], f"{charts.look(benefit, arm).title}: SEG {score:.3f}", "picture")
-        words = [escape(name), *([kinds[name]] if name in kinds else [])]
-        words += [f"SEG {signed(gains[name])}"] if name in gains else []
-        body += f'<h3>{" &ensp;·&ensp; ".join(words)}</h3>\n<div class="row four">{row}</div>\n'
-    if not body:
-        return ""
-    names = (
-        (drawings.FOUND, "found"),
-        (drawings.MISSED, "missed"),
-        (drawings.INVENTED, "invented"),
-        (drawings.MERGED, "joined with another"),
-        (drawings.TRUTH, "reference"),
-    )
-    key = "".join(f'<span class="swatch" style="background:rgb{colour}"></span>{name}' for colour, name in names)
-    lead = (
-        "Images in which adding synthetic images helps least, as usual, and most; of each the part where it changes "
-        "most, for better or worse. Outlines are what a segmenter of the first seed found."
-        + (
-            " Of volumes, the plane with most cells; cells are judged in the volume."
-            if benefit.experiment.dim == 3
-            else ""
-        )
-    )
-    return section("What the segmenters find", lead, f"<p>{key}</p>" + body, "predictions")
-
-
 def _table(benefit: Benefit) -> str:
-    arms, gains = benefit.order, _gains(benefit)
+    arms, gains = benefit.order, benefit.gains()
     values = {arm: benefit.per_image(arm) for arm in arms}
     cells = [one.scores.reference_cells for one in benefit.runs[0].images]
     rows = [
@@ -274,10 +239,3 @@ def _table(benefit: Benefit) -> str:
     head = ["Image", "Cells", *(charts.look(benefit, arm).title for arm in arms), *(["Gain"] if gains else [])]
     lead = "SEG of every image, mean over seeds. Gain: real + synthetic over real. All counts are in benefit.json."
     return section("Scores per image", lead, f'<div class="tall">{table(head, rows)}</div>', "per-image")
-
-
-def _gains(benefit: Benefit) -> dict[str, float]:
-    if benefit.difference(benefit.headline, REAL) is None:
-        return {}
-    gains = benefit.per_image(benefit.headline) - benefit.per_image(REAL)
-    return {name: float(gain) for name, gain in zip(benefit.experiment.scored_images, gains)}

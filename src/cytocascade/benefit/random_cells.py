@@ -35,7 +35,9 @@ REACH = 20
 AMPLITUDES = (0.0, 0.03, 0.06, 0.1, 0.15, 0.22, 0.32, 0.45, 0.6)
 """Waviness of outlines (standard deviation of the logarithm of the radius) between which the wished one is found."""
 
-_STRENGTHS = np.linspace(0.0, 1.5, 16)
+STEEPNESS = np.geomspace(0.4, 2.5, 12)
+"""Powers of the profile between which that is found which makes up for the rest of a cell's contrast."""
+
 _ANGLES = np.linspace(0, 2 * np.pi, 361)
 _WAVES = np.arange(2, 11)
 _DECAY = 1.9
@@ -143,6 +145,8 @@ class TextureStatistics(BaseModel):
 
     profile: list[float] = Field(min_length=len(DEPTHS), max_length=len(DEPTHS))
     """Mean relative signal at the distances `DEPTHS` from the outline."""
+    share: float = Field(0.7, gt=0, le=1)
+    """Standard deviation of the deviations from it, over that of all light inside a cell."""
     correlation: list[float]
     """Autocorrelation of the deviations from it, at lags of 0, 1, ... canonical pixels."""
     quantiles: list[float] = Field(min_length=len(SCORES), max_length=len(SCORES))
@@ -179,13 +183,17 @@ def fit_texture(cells: SingleCells) -> TextureStatistics:
     usable = cells.known[:, inner, inner] | (distance > 0)
     profile = _mean_profile(signal, distance, usable, TextureStatistics.usual(cells.modality).profile)
     side = 2 * REACH + 1
-    products, pairs, values = np.zeros((side, side)), np.zeros((side, side)), []
+    products, pairs = np.zeros((side, side)), np.zeros((side, side))
+    values, shares = [], []
+    relative = cells.modality == "fluorescence"
     for light, depth in zip(signal.astype(np.float64), distance):
         deep = depth > 1.0
         if deep.sum() < 30:
             continue
         expected = np.interp(depth, DEPTHS, profile)
-        rest = light / np.maximum(expected, 0.2) if cells.modality == "fluorescence" else light - expected
+        rest = light / np.maximum(expected, 0.2) if relative else light - expected
+        spread = float(light[depth > 0].std()) / (max(float(light[depth > 0].mean()), 0.1) if relative else 1.0)
+        shares.append(float(rest[deep].std()) / max(spread, 1e-6))
         rest = (rest - rest[deep].mean()) / max(float(rest[deep].std()), 1e-6)
         found = masked_autocovariance(rest, deep, REACH)
         products, pairs = products + found[0], pairs + found[1]
@@ -201,6 +209,7 @@ def fit_texture(cells: SingleCells) -> TextureStatistics:
     correlation = _without_noise(_radial(products, pairs)) * _taper()
     return TextureStatistics(
         profile=np.round(profile, 5).tolist(),
+        share=round(float(np.clip(np.median(shares), 0.1, 1.0)), 4),
         correlation=np.round(correlation, 5).tolist(),
         quantiles=np.round(quantiles, 5).tolist(),
     )
@@ -214,7 +223,7 @@ def _mean_profile(signal: FloatArray, distance: FloatArray, usable: BoolArray, u
         total = np.bincount(index[valid], light[valid], len(DEPTHS))
         count = np.bincount(index[valid], minlength=len(DEPTHS))
         rows.append(np.where(count >= 4, total / np.maximum(count, 1), np.nan))
-    known = np.isfinite(rows).sum(axis=0) >= max(min(3, len(rows)), 0.4 * len(rows))
+    known = np.isfinite(rows).sum(axis=0) >= max(min(3, len(rows)), 0.5 * len(rows))
     if not known.any():
         return np.asarray(usual)
     median = np.nanmedian(np.asarray(rows)[:, known], axis=0)
@@ -280,19 +289,28 @@ def lit(
     field = field - field[inside].mean()
     if modality == "phase":
         return _in_phase(base, distance, field, texture)
-    base = base / max(float(base[inside].mean()), 1e-3)
+    scale = max(float(base[inside].mean()), 1e-3)
+    base = base / scale
     field = field * np.clip(1 + distance / 3, 0, 1)
 
-    def varied(strength: float) -> Array:
-        # Dips are bent towards 0, so that strong contrast makes no black holes.
-        return np.asarray(base * np.where(field < 0, np.exp(strength * np.minimum(field, 0)), 1 + strength * field))
+    wished = 0.3 * float(np.exp(texture[1]))
+    strength = statistics.share * wished
+    # Dips are bent towards 0, so that strong contrast makes no black holes.
+    factor = np.where(field < 0, np.exp(strength * np.minimum(field, 0)), 1 + strength * field)
+    outline = max(float(np.interp(0.0, DEPTHS, statistics.profile)) / scale, 1e-3)
+
+    def steepened(values: Array, power: float) -> Array:
+        # Only inside: in the rim a power would blow up what is faint.
+        return np.asarray(
+            np.where(values > outline, np.maximum(values, outline) ** power, values * outline ** (power - 1))
+        )
 
     spread = []
-    for strength in _STRENGTHS:
-        light = varied(strength)[inside]
+    for power in STEEPNESS:
+        light = steepened(base[inside], power) * factor[inside]
         spread.append(float(light.std()) / max(float(light.mean()), 1e-3))
-    wished = 0.3 * float(np.exp(texture[1]))
-    signal = varied(float(np.interp(wished, np.maximum.accumulate(spread), _STRENGTHS)))
+    power = float(np.interp(wished, np.maximum.accumulate(spread), STEEPNESS))
+    signal = steepened(base, power) * factor
     return np.asarray(signal / max(float(signal[inside].mean()), 1e-3), dtype=np.float32)
 
 
@@ -303,4 +321,6 @@ def _in_phase(base: Array, distance: FloatArray, field: FloatArray, texture: Flo
     halo = (base - base[inside].mean() * np.clip(1 + distance / 2, 0, 1)) * (wished / 0.5)
     rest = float(np.sqrt(max(wished**2 - float(halo[inside].var()), 0.1 * wished**2)))
     body = np.clip(1 + distance, 0, 1)
-    return np.asarray(halo + body * (float(texture[0]) + rest * field / max(float(field[inside].std()), 0.3)), np.float32)
+    return np.asarray(
+        halo + body * (float(texture[0]) + rest * field / max(float(field[inside].std()), 0.3)), np.float32
+    )

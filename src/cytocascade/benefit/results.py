@@ -257,23 +257,26 @@ class Benefit(_Result):
         ]
         return np.asarray(np.mean(values, axis=0))
 
-    def telling_images(self) -> dict[str, str]:
-        """Return the images in which `headline` gains least, the median and most SEG over real: name -> which.
+    def gains(self) -> dict[str, float]:
+        """Return by how much SEG of every image is higher with `headline` than with real alone, by name.
 
-        Empty if an arm has no runs; fewer than three if there are fewer images.
+        Empty if one of both has no runs.
         """
-        names = self.experiment.scored_images
         if self.headline not in self.arms or REAL not in self.arms:
             return {}
-        order = np.argsort(self.per_image(self.headline) - self.per_image(REAL), kind="stable")
-        places = {"median gain": order[len(order) // 2], "least gain": order[0], "largest gain": order[-1]}
-        chosen = {names[int(place)]: kind for kind, place in places.items()}
-        return {
-            name: kind
-            for kind in ("least gain", "median gain", "largest gain")
-            for name, its in chosen.items()
-            if its == kind
-        }
+        gains = self.per_image(self.headline) - self.per_image(REAL)
+        return {name: float(gain) for name, gain in zip(self.experiment.scored_images, gains)}
+
+    def telling_images(self) -> dict[str, str]:
+        """Return the images that gain least, as usual and most: name -> ``worst``, ``median``, ``best``, in this order.
+
+        Fewer if there are fewer images, none without `gains`.
+        """
+        order = sorted(self.gains().items(), key=lambda item: item[1])
+        if not order:
+            return {}
+        places = {len(order) // 2: "median", 0: "worst", len(order) - 1: "best"}
+        return {order[place][0]: places[place] for place in sorted(places)}
 
 
 def write_benefit(path: Path, benefit: Benefit) -> None:

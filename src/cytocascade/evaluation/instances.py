@@ -99,10 +99,6 @@ def instance_scores(reference: Array, predicted: Array) -> InstanceScores:
     reference, predicted : ndarray of integers, (Y, X) or (Z, Y, X)
         Labels; 0 is background, every other value one cell, whether or not it is connected.
 
-    Returns
-    -------
-    InstanceScores
-
     Raises
     ------
     CytoCascadeError

@@ -1,0 +1,180 @@
+"""Does it help? The main table: five sets of images and two of volumes, two budgets, five arms, three seeds.
+
+    python benchmarks/benefit.py --data ../shared/data --work runs/benefit [--sets dsb2018-fluo-360] [--time 170m]
+
+Runs `cytocascade benefit` for every set and budget, one after the other. What is there already is not made again, so it
+can be interrupted, and spread over days. The figures of every set go to benchmarks/results/benefit/. `--table` prints
+them as Markdown.
+
+The shipped bases have never seen a test image: `nuclei` was trained on images 000-023 of bbbc039-u2os and 000-043 of
+dsb2018-fluo-360 alone, which are the pool to learn from here; `nuclei3d` on windows 000 and 001 of 3d-cultured-nuclei
+(textures, masks) and on shapes of other stacks. See SEEN.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "results" / "benefit"
+
+
+@dataclass(frozen=True)
+class Set:
+    """How one data set is parted, and what the base has seen of it."""
+
+    split: str
+    fraction: str
+    seen: str
+    budgets: tuple[str, ...] = ("20cells", "1")
+    dim: int = 2
+
+
+SETS = {
+    "bbbc039-u2os": Set(
+        "ordered",
+        "0.4",
+        "Base nuclei: trained on images 000-023 of this set (the pool to learn from); tested on 024-039.",
+    ),
+    "dsb2018-fluo-360": Set(
+        "ordered",
+        "0.3334",
+        "Base nuclei: trained on images 000-043 of this set (the pool to learn from); tested on 044-065.",
+    ),
+    "ctc-fluo-n2dl-hela": Set("ordered", "0.5", "Base nuclei: no image of this set; tested on the later frames."),
+    "ctc-fluo-n2dh-gowt1": Set("ordered", "0.5", "Base nuclei: no image of this set; tested on the later frames."),
+    "usiigaci-t98g-phase": Set("even", "0.5", "Base nuclei: no image of this set, and no phase contrast at all."),
+    "3d-cultured-nuclei": Set(
+        "ordered",
+        "0.8",
+        "Base nuclei3d: fitted on slices of windows 000 and 001 (the pool to learn from); tested on windows 002-009.",
+        budgets=("10cells", "1"),
+        dim=3,
+    ),
+    "3d-organoid-nuclei": Set(
+        "ordered",
+        "0.5",
+        "Base nuclei3d: no image of this set, but its shape prior saw the shapes of this organoid. "
+        "The test volume is the same organoid in another staining round.",
+        budgets=("1",),
+        dim=3,
+    ),
+}
+"""The two sets of volumes are small: 39 and 16 nuclei in all."""
+
+SMALL = {
+    2: ("--steps", 300, "--crop", 88, "--diameter", 24, "--amount", 20, "--fit-steps", 150, "--seeds", 3),
+    3: (
+        "--steps",
+        300,
+        "--crop",
+        88,
+        "--diameter",
+        24,
+        "--amount",
+        8,
+        "--fit-steps",
+        100,
+        "--seeds",
+        3,
+        "--slice-step",
+        6,
+    ),
+}
+"""The small configuration, by dimension."""
+
+
+def benefit(name: str, budget: str, options: argparse.Namespace) -> Path:
+    """Run one set with one budget, or go on with it; return its folder."""
+    about, out = SETS[name], options.work / f"{name}-{budget}"
+    command = [
+        sys.executable, "-m", "cytocascade.cli", "benefit", "--images", options.data / name / "images",
+        "--masks", options.data / name / "masks", "--out", out, "--dim", about.dim, "--budget", budget,
+        "--split", about.split, "--test-fraction", about.fraction, "--base-seen", about.seen, *SMALL[about.dim],
+    ]  # fmt: skip
+    if options.arms:
+        command += ["--arms", options.arms]
+    if options.tune:
+        command += ["--tune"]
+    if options.time:
+        command += ["--time", f"{max(1, round(options.ends - time.monotonic()))}s"]
+    subprocess.run([str(part) for part in command], check=True)
+    return out
+
+
+def figures(out: Path) -> dict[str, object]:
+    """Return what is kept of an experiment: everything but the counts of every image."""
+    found = json.loads((out / "benefit.json").read_bytes())
+    for run in found["runs"]:
+        run["images"] = len(run["images"])
+    return found
+
+
+def table() -> str:
+    """Return the results as Markdown: SEG, and AP at IoU 0.5 / 0.75 / 0.9 below it."""
+    arms = ("real", "real+copypaste", "real+simulator", "real+synthetic", "all-real")
+    lines = ["| data set, budget | " + " | ".join(arms) + " | gain | gap closed |", "|---" * (len(arms) + 3) + "|"]
+    for file in sorted(RESULTS.glob("*.json")):
+        found = json.loads(file.read_bytes())
+        cells = []
+        for arm in arms:
+            scores = found["arms"].get(arm)
+            if scores is None:
+                cells.append("-")
+                continue
+            seg = scores["SEG"]
+            low, high = (f"{seg[end]:.3f}" for end in ("low", "high"))
+            precisions = " / ".join(f"{scores[name]['mean']:.2f}" for name in ("AP50", "AP75", "AP90"))
+            cells.append(f"**{seg['mean']:.3f}** [{low}, {high}]<br>{precisions}")
+        wanted = ("real+synthetic", "real", "SEG")
+        gain = next(
+            (one for one in found["differences"] if (one["arm"], one["against"], one["metric"]) == wanted), None
+        )
+        cells += [_share(gain, "relative"), _share(gain, "gap_closed")]
+        lines.append(f"| {file.stem} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _share(gain: dict[str, dict[str, float | None]] | None, kind: str) -> str:
+    value = None if gain is None else gain[kind]
+    if value is None:
+        return "-"
+    text = f"{100 * value['mean']:+.1f} %"
+    return text if value["low"] is None else f"{text} [{100 * value['low']:+.1f}, {100 * value['high']:+.1f}]"
+
+
+def main() -> None:
+    """Run the chosen sets and write their figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--work", type=Path, default=Path("runs/benefit"))
+    parser.add_argument("--sets", nargs="*", default=list(SETS))
+    parser.add_argument("--budgets", nargs="*", help="only these")
+    parser.add_argument("--arms", help="only these, with commas between")
+    parser.add_argument("--tune", action="store_true", help="score on validation images; nothing is recorded")
+    parser.add_argument("--time", type=float, help="minutes after which no further run is begun")
+    parser.add_argument("--table", action="store_true", help="only print the results as Markdown")
+    options = parser.parse_args()
+    if options.table:
+        print(table())
+        return
+    options.ends = time.monotonic() + 60 * (options.time or 0)
+    for name in options.sets:
+        for budget in SETS[name].budgets:
+            if options.budgets and budget not in options.budgets:
+                continue
+            out = benefit(name, budget, options)
+            if not options.tune:
+                RESULTS.mkdir(parents=True, exist_ok=True)
+                text = json.dumps(figures(out), indent=1, sort_keys=True) + "\n"
+                (RESULTS / f"{name}-{budget}.json").write_text(text)
+    print(table())
+
+
+if __name__ == "__main__":
+    main()
