@@ -196,7 +196,9 @@ def fit_images(
         style=masks.config.styles - 1,
         training=_training_record(images, cells, options, base, state),
     )
-    statistics = CellStatistics.fit(DESCRIPTOR_NAMES, described)
+    # What mean and contrast of a cell are depends on how light is made.
+    alike = base if base is not None and base.config.modality == cells.modality else None
+    statistics = CellStatistics.fit(DESCRIPTOR_NAMES, described, base=None if alike is None else alike.cells)
     bundle = Bundle(config, masks, textures, statistics, population, imaging, card="")
     return replace(bundle, config=calibrate(bundle, images, seed=options.seed, progress=report)), cells
 

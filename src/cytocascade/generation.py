@@ -28,8 +28,9 @@ from cytocascade.population import (
 from cytocascade.population.field import FieldCell, assemble_signal, nearest_outline
 from cytocascade.population.placement import PlacedCell
 from cytocascade.seeding import derive_seed, numpy_generator
-from cytocascade.textures.model import fade, grain, sample_textures
+from cytocascade.textures.model import fade, grain, sample_textures, without_holes
 from cytocascade.types import Array, FloatArray, GeneratedSample
+from cytocascade.variety import ImageVariety
 
 
 def draw_sample(bundle: Bundle, options: GenerationOptions, seed: int, index: int) -> dict[str, Any]:
@@ -52,13 +53,17 @@ def draw_sample(bundle: Bundle, options: GenerationOptions, seed: int, index: in
     config = bundle.config
     shape = field_shape(config, options)
     keys = ("sample", index)
-    placement = draw_placement(bundle.population, shape, config.spacing, options.population(), seed=seed, keys=keys)
+    variety = ImageVariety.drawn(options.variety, seed, *keys)
+    wishes = variety.on(options.population())
+    placement = draw_placement(bundle.population, shape, config.spacing, wishes, seed=seed, keys=keys)
     generator = numpy_generator(seed, *keys, "cells")
-    descriptors = bundle.cells.draw(placement.count, generator, area_scale=options.area_scale)
+    descriptors = bundle.cells.draw(placement.count, generator, area_scale=options.area_scale, reach=variety.reach)
+    background = draw_background(bundle.imaging, seed, *keys)
+    background["gain"] *= variety.gain
     return {
         "shape": list(shape),
         "options": options.model_dump(mode="json"),
-        "background": draw_background(bundle.imaging, seed, *keys),
+        "background": background,
         "placement": placement.to_json(),
         "descriptors": [[round(float(value), 6) for value in row] for row in descriptors],
         "cell_seed": derive_seed(seed, *keys, "cell"),
@@ -213,10 +218,11 @@ def clean_field(bundle: Bundle, params: dict[str, Any], prepared: PreparedField)
     if config.modality == "phase":
         brightness[:] = 1.0
     level = float(drawn["gain"]) * params["options"]["brightness_scale"] * brightness
+    shown = prepared.signal if config.modality == "phase" else without_holes(prepared.signal, prepared.distance)
     light, extent, strength = assemble_signal(
         prepared.placed,
         prepared.cells,
-        prepared.signal * fade(prepared.distance, config.rim),
+        shown * fade(prepared.distance, config.rim),
         grain(prepared.distance),
         [float(value) for value in level],
         prepared.labels.shape,

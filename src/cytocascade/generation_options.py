@@ -45,6 +45,9 @@ class GenerationOptions(BaseModel):
     """Factor on the cells' areas."""
     brightness_scale: float = Field(1.0, gt=0)
     """Factor on the cells' signal."""
+    variety: float = Field(0.0, ge=0, le=1)
+    """How far images reach beyond the fitted ones in density, crowding, light and kinds of cells; see
+    `cytocascade.variety`."""
     guidance: float = Field(1.0, ge=0)
     """Classifier-free guidance of the textures; 1 is none, and fastest."""
     mask_steps: int = Field(MASK_STEPS, ge=2)

@@ -38,7 +38,9 @@ class ThresholdMethod:
     def version(self) -> str:
         return "1.0"
 
-    def train(self, sources, options, *, seed, cache=None, checkpoint=None, progress=None, monitor=None, monitor_every=1):
+    def train(
+        self, sources, options, *, seed, cache=None, checkpoint=None, progress=None, monitor=None, monitor_every=1
+    ):
         type(self).trainings += 1
         bright = [image.image[image.labels > 0].mean() for source in sources for image in source.images]
         dark = [image.image[image.labels == 0].mean() for source in sources for image in source.images]

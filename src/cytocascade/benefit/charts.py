@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cytocascade.benefit.arms import without_amount
+from cytocascade.benefit.arms import ordered, without_amount
 from cytocascade.benefit.results import Benefit, Run
 from cytocascade.benefit.statistics import Interval
 from cytocascade.benefit.verdict import signed
@@ -52,7 +52,7 @@ def look(benefit: Benefit, arm: str) -> ArmLook:
         return ArmLook(arm.replace("$", r"\$"), "#59636e", "--")
     if not amount:
         return known
-    variants = [one for one in benefit.order if without_amount(one) == name]
+    variants = [one for one in ordered([*benefit.order, arm]) if without_amount(one) == name]
     return ArmLook(f"{known.title} × {amount}", known.colour, _LINES[variants.index(arm) % len(_LINES)])
 
 

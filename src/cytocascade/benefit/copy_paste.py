@@ -1,4 +1,4 @@
-"""Copy-paste: new arrangements of the real cells on real background (Ghiasi et al., CVPR 2021; Dwibedi et al., 2017)."""
+"""Copy-paste: the real cells on real background, arranged anew (Ghiasi et al., CVPR 2021; Dwibedi et al., 2017)."""
 
 from __future__ import annotations
 
@@ -47,6 +47,9 @@ TRIALS = 300
 
 LEAST_SEEN = 0.4
 """Part of a cell that lies within the frame at least."""
+
+MOST_SLIDE = 3.0
+"""How far a cell is slid to touch another one, relative to its size."""
 
 _SMOOTH = 1.0
 _OCCUPIED = -1
@@ -98,7 +101,7 @@ class CopyPaste:
         self.contact = float(np.mean([touching_share(image.labels) for image in images if image.labels.any()]))
 
     def _clippings(self) -> list[Clipping]:
-        """Return whole cells, those that are free all around if there are enough; cut ones only if there are no others."""
+        """Return whole cells, those that are free all around if there are enough; cut ones if there are no others."""
         cells = [cell for sheet in self.sheets for cell in cut_cells(sheet)]
         if not cells:
             cells = [cell for sheet in self.sheets for cell in cut_cells(sheet, cut_ones=True)]
@@ -220,16 +223,18 @@ class CopyPaste:
         image, kept, move = sheet.source, params["kept"], Move(**params["base_move"])
         canvas = np.asarray(image.image, dtype=np.float32) if kept else emptied(sheet, generator)
         labels = image.labels.astype(np.int32) if kept else np.zeros(image.labels.shape, dtype=np.int32)
-        parts = []
-        for part in (canvas, sheet.background, labels):
+
+        def seen(part: Array) -> Array:
             turned = part[..., ::-1] if move.mirrored else part
             turned = turned[::-1] if move.upside_down else turned
             turned = np.rot90(turned, round(move.angle / 90) % 4, axes=(-2, -1))
-            first = [
-                int(share * (n - side + 1)) for share, n, side in zip(params["corner"], turned.shape, params["shape"])
-            ]
-            parts.append(turned[tuple(slice(a, a + side) for a, side in zip(first, params["shape"]))].copy())
-        return parts[0], parts[1], relabel_sequential(parts[2])[0].astype(np.int32)
+            window = []
+            for share, whole, side in zip(params["corner"], turned.shape, params["shape"]):
+                first = int(share * (whole - side + 1))
+                window.append(slice(first, first + side))
+            return turned[tuple(window)].copy()
+
+        return seen(canvas), seen(sheet.background), relabel_sequential(seen(labels))[0].astype(np.int32)
 
 
 def touching_share(labels: Array) -> float:
@@ -292,7 +297,7 @@ def _placed(corner: Sequence[int] | Array) -> PlacedCell:
 def _slid(mask: BoolArray, occupied: Array, corner: Array, whole: int) -> tuple[int, ...]:
     """Move a mask in the plane towards the nearest cell, pixel by pixel, as far as it is free."""
     middle = corner + np.array(ndi.center_of_mass(mask))
-    reach = 1.5 * max(mask.shape[-2:])
+    reach = MOST_SLIDE * max(mask.shape[-2:])
     box = tuple(
         slice(max(int(m - reach), 0), max(int(m + reach) + 1, 0)) if axis >= mask.ndim - 2 else slice(None)
         for axis, m in enumerate(middle)

@@ -133,8 +133,8 @@ def run_benefit(
 
 def _what_is_fixed(options: BenefitOptions) -> str:
     """Return what cannot change within one folder; arms, seeds, amounts and training can."""
-    fixed = options.model_dump(mode="json", include={"dim", "budget", "split", "test_fraction", "score_on", "seed"})
-    return json.dumps(fixed, sort_keys=True)
+    what = {"dim", "budget", "split", "test_fraction", "score_on", "seed", "variety"}
+    return json.dumps(options.model_dump(mode="json", include=what), sort_keys=True)
 
 
 def _claim(out: Path, fingerprint: str, *, overwrite: bool) -> None:
@@ -184,7 +184,8 @@ def _prepare(
     bundle = laboratory.out / "cascade"
     if set(wanted) != {"copypaste"}:
         _fit_cascade(laboratory, bundle, base, fitting, report)
-    maker = Maker(laboratory.split.budget, bundle, derive_seed(laboratory.options.seed, "added"))
+    options = laboratory.options
+    maker = Maker(laboratory.split.budget, bundle, derive_seed(options.seed, "added"), options.variety)
     for source, count in wanted.items():
         folder = laboratory.folder_of(source)
         lacking = [index for index in range(count) if not image_files(folder, index)[1].exists()]
@@ -199,7 +200,7 @@ def _prepare(
         ):
             done += 1
             report(source, done, count, "")
-    if "synthetic" in wanted and laboratory.options.keep_best < 1:
+    if "synthetic" in wanted and options.keep_best < 1:
         _rank(laboratory, wanted["synthetic"], report)
 
 
@@ -259,9 +260,8 @@ def _record(
 ) -> Experiment:
     options, split = laboratory.options, laboratory.split
     training = options.training.model_dump(mode="json")
-    rest = options.model_dump(
-        mode="json", include={"split", "test_fraction", "fit_seconds", "fit_steps", "keep_best", "seed", "amount"}
-    )
+    others = {"split", "test_fraction", "fit_seconds", "fit_steps", "keep_best", "seed", "amount", "variety"}
+    rest = options.model_dump(mode="json", include=others)
     arms = options.parsed_arms()
     return Experiment(
         dim=3 if options.dim == 3 else 2,

@@ -34,11 +34,14 @@ class Maker:
         The cascade that was fitted on them.
     seed : int
         Seed of all added images.
+    variety : float, [0, 1]
+        Of generated and simulated images; see `cytocascade.variety`.
     """
 
     budget: Sequence[AnnotatedImage]
     bundle_folder: Path
     seed: int
+    variety: float = 0.0
 
     @cached_property
     def bundle(self) -> Bundle:
@@ -55,12 +58,11 @@ class Maker:
         real = self.budget[index % len(self.budget)]
         seed = derive_seed(self.seed, source)
         if source == "copypaste":
-            made = copy_paste(self.budget, index, seed=seed)
-            return made
-        size = real.image.shape
+            return copy_paste(self.budget, index, seed=seed)
+        wishes = GenerationOptions(size=real.image.shape, variety=self.variety)
         if source == "simulator":
-            return simulate(self.simulator, index, seed=seed, options=GenerationOptions(size=size))
-        sample = Cascade(self.bundle).sample(index, seed=seed, options=GenerationOptions(size=size), workers=1)
+            return simulate(self.simulator, index, seed=seed, options=wishes)
+        sample = Cascade(self.bundle).sample(index, seed=seed, options=wishes, workers=1)
         return AnnotatedImage(
             image=sample.image,
             labels=sample.labels,

@@ -242,8 +242,8 @@ def _without_noise(radial: Array) -> Array:
     """Return the autocorrelation without what is different in every pixel: noise and grain, which calibration adds."""
     peak = float(radial[1] + 0.7 * max(radial[1] - radial[2], 0.0))
     if peak <= 0:
-        return np.eye(1, len(radial))[0]
-    return np.concatenate([[1.0], np.clip(radial[1:] / min(peak, float(radial[0])), -1, 1)])
+        return np.asarray(np.eye(1, len(radial))[0])
+    return np.asarray(np.concatenate([[1.0], np.clip(radial[1:] / min(peak, float(radial[0])), -1, 1)]))
 
 
 def noise_fields(statistics: TextureStatistics, seed: int, mixing: Array) -> FloatArray:

@@ -39,6 +39,9 @@ def benefit(
     seeds: Annotated[int, typer.Option(min=1, help="Segmenters per arm.")] = 3,
     dim: Dim = 2,
     amount: Annotated[float, typer.Option(help="Area of added images, as a multiple of the real ones.")] = 10.0,
+    variety: Annotated[
+        float, typer.Option(min=0, max=1, help="How far generated and simulated images reach beyond the real ones.")
+    ] = 0.5,
     real_share: Annotated[float, typer.Option(help="Share of the training crops that are real, in mixed arms.")] = 0.5,
     keep_best: Annotated[
         float,
@@ -86,7 +89,7 @@ def benefit(
     options = checked_model(
         BenefitOptions,
         dim=dim, budget=budget, arms=tuple(name.strip() for name in arms.split(",")), seeds=seeds, amount=amount,
-        real_share=real_share, keep_best=keep_best, split=split, test_fraction=test_fraction,
+        variety=variety, real_share=real_share, keep_best=keep_best, split=split, test_fraction=test_fraction,
         score_on="validation" if tune else "test", base=base or ("nuclei" if dim == 2 else "nuclei3d"),
         fit_seconds=None if fit_steps is not None else parse_duration(fit_budget), fit_steps=fit_steps,
         segmenter=segmenter, training=training, seed=seed,

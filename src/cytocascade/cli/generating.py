@@ -34,6 +34,9 @@ def generate(
     overlap: Annotated[float | None, typer.Option(min=0, max=1, help="Share of clustered cells that overlap.")] = None,
     area_scale: Annotated[float, typer.Option(help="Factor on the cells' areas.")] = 1.0,
     brightness_scale: Annotated[float, typer.Option(help="Factor on the cells' light.")] = 1.0,
+    variety: Annotated[
+        float, typer.Option(min=0, max=1, help="How far images reach beyond the fitted ones, for training segmenters.")
+    ] = 0.0,
     guidance: Annotated[float, typer.Option(min=0, help="Guidance of the textures; 1 is none.")] = 1.0,
     test_fraction: Annotated[
         float, typer.Option(min=0, max=0.9, help="Share held out for tests (stardist, cellpose, nnunet).")
@@ -81,6 +84,7 @@ def generate(
         overlap_rate=overlap,
         area_scale=area_scale,
         brightness_scale=brightness_scale,
+        variety=variety,
         guidance=guidance,
         spacing=None if spacing is None else parse_voxel(spacing),
         arrangement=arrangement,

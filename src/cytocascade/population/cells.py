@@ -7,6 +7,18 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cytocascade.types import Array, FloatArray
 
+REACH = 0.6
+"""Standard deviations by which cells reach beyond the real ones, at the most."""
+
+PRIOR_WORTH = 20
+"""How many real cells the prior outweighs, at full reach."""
+
+RARE_SHARE = 0.35
+"""Share of the prior's cells that are chosen evenly over all sizes, so that small fragments are seen at all."""
+
+MOST_PRIOR = 500
+"""Cells that are kept of a base."""
+
 
 class CellStatistics(BaseModel):
     """Descriptors of the real cells; new ones are drawn from their smoothed distribution."""
@@ -17,18 +29,26 @@ class CellStatistics(BaseModel):
     """Name of every descriptor; the first is ``log_area``, twice the logarithm of a relative area."""
     rows: list[list[float]] = Field(min_length=1)
     """One row of descriptors per real cell."""
+    prior: list[list[float]] = Field(default_factory=list)
+    """Rows of cells of other data, with their mean moved to that of `rows`: what else cells can be like."""
     bandwidth: float = Field(0.2, ge=0)
     """Width of the smoothing kernel in standard deviations."""
 
     @classmethod
-    def fit(cls, names: tuple[str, ...], descriptors: Array, *, most: int = 3000) -> CellStatistics:
-        """Keep the descriptors, (n, d), of at most `most` cells, evenly chosen."""
-        rows = np.asarray(descriptors, dtype=np.float64)
-        if len(rows) > most:
-            rows = rows[np.linspace(0, len(rows) - 1, most).astype(int)]
-        return cls(names=names, rows=np.round(rows, 4).tolist())
+    def fit(
+        cls, names: tuple[str, ...], descriptors: Array, *, most: int = 3000, base: CellStatistics | None = None
+    ) -> CellStatistics:
+        """Keep the descriptors, (n, d), of at most `most` cells, evenly chosen, and those of a base as prior."""
+        rows = _evenly(np.asarray(descriptors, dtype=np.float64), most)
+        prior = np.empty((0, rows.shape[1]))
+        if base is not None and base.names == names:
+            prior = _evenly(np.asarray(base.rows), MOST_PRIOR)
+            prior = prior - prior.mean(axis=0) + rows.mean(axis=0)
+        return cls(names=names, rows=np.round(rows, 4).tolist(), prior=np.round(prior, 4).tolist())
 
-    def draw(self, count: int, generator: np.random.Generator, *, area_scale: float = 1.0) -> FloatArray:
+    def draw(
+        self, count: int, generator: np.random.Generator, *, area_scale: float = 1.0, reach: float = 0.0
+    ) -> FloatArray:
         """Draw the descriptors of `count` new cells, (count, d) float32.
 
         A smoothed bootstrap (Silverman 1986, section 6.4): a real cell is picked and jittered, shrunk so
@@ -42,13 +62,37 @@ class CellStatistics(BaseModel):
             Source of randomness.
         area_scale : float
             Factor on all areas.
+        reach : float, [0, 1]
+            How far beyond the real cells new ones reach. Few cells do not tell the tails: the kernel's width grows by
+            `REACH` times that, without shrinking, and the limits by as much on both sides; and the fewer real cells
+            there are, the more are drawn from the prior.
         """
         rows = np.asarray(self.rows)
         mean, spread = rows.mean(axis=0), rows.std(axis=0)
         picked = rows[generator.integers(len(rows), size=count)]
-        jitter = self.bandwidth * spread * generator.standard_normal((count, rows.shape[1]))
+        width = self.bandwidth + REACH * reach
+        jitter = width * spread * generator.standard_normal((count, rows.shape[1]))
         drawn = mean + (picked - mean + jitter) / np.sqrt(1 + self.bandwidth**2)
-        # Beyond the range of the real cells the networks were never trained.
-        drawn = np.clip(drawn, rows.min(axis=0), rows.max(axis=0))
+        # Far beyond the range of the real cells the networks were never trained.
+        margin = REACH * reach * spread
+        drawn = np.clip(drawn, rows.min(axis=0) - margin, rows.max(axis=0) + margin)
+        if self.prior and reach > 0:
+            drawn = self._with_prior(drawn, reach, generator)
         drawn[:, 0] += 2.0 * np.log(area_scale)
         return np.asarray(drawn, dtype=np.float32)
+
+    def _with_prior(self, drawn: Array, reach: float, generator: np.random.Generator) -> Array:
+        """Replace some of the drawn cells by such of the prior."""
+        prior = np.asarray(self.prior)
+        share = reach * PRIOR_WORTH / (PRIOR_WORTH + len(self.rows))
+        taken, rare, place = generator.random((3, len(drawn)))
+        usual = (place * len(prior)).astype(int)
+        order = np.argsort(prior[:, 0])
+        sizes = prior[order[0], 0] + place * (prior[order[-1], 0] - prior[order[0], 0])
+        nearest = order[np.clip(np.searchsorted(prior[order, 0], sizes), 0, len(prior) - 1)]
+        chosen = np.where(rare < RARE_SHARE, nearest, usual)
+        return np.where((taken < share)[:, None], prior[chosen], drawn)
+
+
+def _evenly(rows: Array, most: int) -> Array:
+    return rows if len(rows) <= most else rows[np.linspace(0, len(rows) - 1, most).astype(int)]

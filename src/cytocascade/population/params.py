@@ -15,6 +15,8 @@ class PopulationOverrides(BaseModel):
 
     count: int | tuple[int, int] | None = None
     """Cells per field: a number, or a range (both ends included) to draw from."""
+    density: float = Field(default=1.0, gt=0)
+    """Factor on the number of cells that is drawn where `count` is not given."""
     p_cluster: float | None = Field(default=None, ge=0, le=1)
     """Fraction of cells with a neighbour closer than the cluster gap."""
     touching_rate: float | None = Field(default=None, ge=0, le=1)

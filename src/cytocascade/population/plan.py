@@ -61,7 +61,7 @@ def draw_placement(
         )
     generator = numpy_generator(seed, *keys, "placement")
     frame = tuple(float(side * step) for side, step in zip(shape, spacing))
-    count = _draw_count(statistics, frame, wanted.count, generator)
+    count = _draw_count(statistics, frame, wanted, generator)
     size_rank = (generator.permutation(count) + 0.5) / max(count, 1)
     cut = generator.random(count) < _cut_probability(statistics, frame)
     if wanted.p_cluster is None and wanted.touching_rate is None:
@@ -108,7 +108,7 @@ def density_spread(statistics: PopulationStatistics) -> tuple[float, float]:
 def _draw_count(
     statistics: PopulationStatistics,
     frame: tuple[float, ...],
-    wanted: int | tuple[int, int] | None,
+    wanted: PopulationOverrides,
     generator: np.random.Generator,
 ) -> int:
     """Draw the number of cells: as wanted, or by a smoothed bootstrap of the images' densities.
@@ -116,8 +116,8 @@ def _draw_count(
     The bootstrap is shrunk towards the mean so that smoothing does not widen it. A frame smaller than
     the real ones sees a part of a field, which adds Poisson variance.
     """
-    if wanted is not None:
-        return draw_wanted_count(wanted, generator)
+    if wanted.count is not None:
+        return draw_wanted_count(wanted.count, generator)
     logs = np.log([image.density for image in statistics.images])
     spread, bandwidth = density_spread(statistics)
     smoothed = generator.choice(logs) - logs.mean() + bandwidth * generator.standard_normal()
@@ -125,7 +125,8 @@ def _draw_count(
     expected = density * math.prod(frame)
     real = float(np.mean([image.density * math.prod(image.frame) for image in statistics.images]))
     part = max(0.0, 1.0 - expected / real)
-    return max(1, round(expected + math.sqrt(part * expected) * generator.standard_normal()))
+    drawn = expected + math.sqrt(part * expected) * generator.standard_normal()
+    return max(1, round(wanted.density * drawn))
 
 
 def draw_wanted_count(wanted: int | tuple[int, int], generator: np.random.Generator) -> int:

@@ -34,6 +34,9 @@ TEXTURE_STEPS = 14
 RIM = 9.0
 """Distance outside the outline, in canonical pixels, up to which a texture is learned and kept."""
 
+DARKEST_RIM = -0.015
+"""Least light outside the outline, relative to that of the cell: fluorescence adds light, the rest is noise."""
+
 _MASK_SCALE = 8.0
 _OFFSET, _SCALE = 0.5, 1.5
 _LIMITS = {"fluorescence": (-1.5, 4.5), "phase": (-3.0, 3.5)}
@@ -241,6 +244,21 @@ def calm_rim(signal: FloatArray, distance: FloatArray) -> FloatArray:
 def grain(distance: FloatArray) -> FloatArray:
     """Return where textures hold noise of their own: 1 inside the masks, 0 from two pixels outside on."""
     return np.asarray(np.clip(1.0 + distance / 2.0, 0.0, 1.0), dtype=np.float32)
+
+
+def without_holes(signal: FloatArray, distance: FloatArray) -> FloatArray:
+    """Return the light of fluorescent cells without dark rims, of which only as much is left as noise makes.
+
+    Cells that are unlike those of the training can get rims that take light away, which no fluorophore does.
+
+    Parameters
+    ----------
+    signal : ndarray, (n, S, S) float32
+        Relative light.
+    distance : ndarray, (n, S, S) float32
+        Signed distance to the outline, positive inside.
+    """
+    return np.where(distance > 0, signal, np.maximum(signal, DARKEST_RIM)).astype(np.float32)
 
 
 def fade(distance: FloatArray, rim: float = RIM) -> FloatArray:

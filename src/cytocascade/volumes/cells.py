@@ -22,7 +22,7 @@ from cytocascade.shapes.surface_bank import SurfaceBank
 from cytocascade.shapes.surfaces import make_surfaces
 from cytocascade.shapes.voxels import slice_distances, voxelise
 from cytocascade.textures.axial_noise import AxialNoise
-from cytocascade.textures.model import fade, grain
+from cytocascade.textures.model import fade, grain, without_holes
 from cytocascade.textures.slices import sample_slice_textures
 from cytocascade.types import CellSurface, FloatArray
 
@@ -160,7 +160,7 @@ def paint_slices(
         )
         for number, i in enumerate(some):
             outline = distance[number]
-            shown = signal[owner == number] * fade(outline, min(config.rim, FOCUSED_RIM))
+            shown = without_holes(signal[owner == number], outline) * fade(outline, min(config.rim, FOCUSED_RIM))
             painted[i] = PaintedCell(shown, outline, grain(outline))
     return painted
 

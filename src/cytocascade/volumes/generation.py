@@ -24,6 +24,7 @@ from cytocascade.population.volume_plan import draw_volume_placement
 from cytocascade.seeding import derive_seed, numpy_generator
 from cytocascade.shapes.surface_bank import SurfaceBank
 from cytocascade.types import Array, FloatArray, GeneratedSample
+from cytocascade.variety import ImageVariety
 from cytocascade.volumes.cells import FOCUSED_RIM, MadeSurfaces, new_surfaces, on_voxels, paint_slices
 
 
@@ -48,19 +49,24 @@ def draw_volume_sample(bundle: Bundle, options: GenerationOptions, seed: int, in
     planes, height, width = field_shape(bundle.config, options)
     spacing = voxel_spacing(bundle, options)
     keys = ("sample", index)
+    # Groups of touching bodies are left as fitted: stacks show too few to gather them otherwise.
+    variety = ImageVariety.drawn(options.variety, seed, *keys).model_copy(update={"touching": None})
     wanted = VolumeOverrides(
-        **options.population().model_dump(), arrangement=options.arrangement, packing=options.packing
+        **variety.on(options.population()).model_dump(), arrangement=options.arrangement, packing=options.packing
     )
     placement = draw_volume_placement(
         volume.arrangement, bundle.population, (planes, height, width), spacing, wanted, seed=seed, keys=keys
     )
     scale = options.area_scale * volume.area_factor
-    descriptors = bundle.cells.draw(placement.count, numpy_generator(seed, *keys, "cells"), area_scale=scale)
+    generator = numpy_generator(seed, *keys, "cells")
+    descriptors = bundle.cells.draw(placement.count, generator, area_scale=scale, reach=variety.reach)
+    background = draw_volume_background(bundle.imaging, volume.microscope, seed, *keys)
+    background["gain"] *= variety.gain
     params = {
         "shape": [planes, height, width],
         "spacing": list(spacing),
         "options": options.model_dump(mode="json"),
-        "background": draw_volume_background(bundle.imaging, volume.microscope, seed, *keys),
+        "background": background,
         "placement": placement.to_json(),
         "descriptors": [[round(float(value), 6) for value in row] for row in descriptors],
         "cell_seed": derive_seed(seed, *keys, "cell"),

@@ -1,0 +1,82 @@
+"""Images that reach beyond the few that a cascade was fitted on.
+
+A few cells of one field do not tell how dense, how crowded and how bright other fields are; a segmenter that is to work
+there has to see more (Tremblay et al., *Training deep networks with synthetic data: bridging the reality gap by domain
+randomization*, CVPR workshops 2018). How far new images reach is one number, 0 (as fitted) to 1.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from cytocascade.population import PopulationOverrides
+from cytocascade.seeding import numpy_generator
+
+DENSEST, SPARSEST = 3.0, 0.5
+"""Largest and smallest factor on the density, at variety 1."""
+
+CROWDED = 0.5
+"""Share of the images whose cells are gathered, at variety 1."""
+
+MOST_TOUCHING = 0.7
+"""Largest share of touching cells that is drawn."""
+
+GAIN_SPREAD = 0.5
+"""Standard deviation of the logarithm of the light of all cells of an image, at variety 1."""
+
+
+class ImageVariety(BaseModel):
+    """In what one image differs from the fitted ones."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    density: float = 1.0
+    """Factor on the number of cells."""
+    touching: float | None = None
+    """Share of cells that touch another; none: as fitted."""
+    gain: float = 1.0
+    """Factor on the light of all cells, while background and camera stay."""
+    reach: float = 0.0
+    """How far cells differ from the fitted ones, see `CellStatistics.draw`."""
+
+    @classmethod
+    def drawn(cls, variety: float, seed: int, *keys: str | int) -> ImageVariety:
+        """Draw what one image is like.
+
+        Parameters
+        ----------
+        variety : float, [0, 1]
+            How far images reach; with 0 nothing is drawn and nothing differs.
+        seed : int
+            Seed of the data set.
+        *keys : str or int
+            Name of the image, for example ``("sample", 12)``.
+        """
+        if variety == 0:
+            return cls()
+        generator = numpy_generator(seed, *keys, "variety")
+        low, high = (variety * math.log(end) for end in (SPARSEST, DENSEST))
+        density, crowded, touching, light = generator.random(4)
+        return cls(
+            density=round(math.exp(low + (high - low) * density), 4),
+            touching=round(MOST_TOUCHING * touching, 4) if crowded < CROWDED * variety else None,
+            gain=round(math.exp(variety * GAIN_SPREAD * _normal(light)), 4),
+            reach=variety,
+        )
+
+    def on(self, population: PopulationOverrides) -> PopulationOverrides:
+        """Return what is wished of the arrangement; explicit wishes stay."""
+        update: dict[str, float] = {}
+        if population.count is None:
+            update["density"] = self.density
+        if self.touching is not None and population.touching_rate is None and population.p_cluster is None:
+            update["touching_rate"] = self.touching
+        return population.model_copy(update=update)
+
+
+def _normal(uniform: float) -> float:
+    """Return a nearly normal score, within two deviations, of a uniform number."""
+    return float(np.clip(math.sqrt(math.pi / 8) * math.log((uniform + 1e-9) / (1 - uniform + 1e-9)), -2, 2))

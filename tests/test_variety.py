@@ -1,0 +1,83 @@
+"""Images that reach beyond the few that a cascade was fitted on."""
+
+import numpy as np
+
+from cytocascade.generation import draw_sample
+from cytocascade.generation_options import GenerationOptions
+from cytocascade.population import PopulationOverrides
+from cytocascade.population.cells import CellStatistics
+from cytocascade.variety import DENSEST, SPARSEST, ImageVariety
+
+
+def counts(nuclei, variety: float, n: int = 24) -> np.ndarray:
+    options = GenerationOptions(size=(256, 256), variety=variety)
+    return np.array([draw_sample(nuclei.bundle, options, 0, index)["placement"]["count"] for index in range(n)])
+
+
+def test_without_variety_nothing_differs():
+    assert ImageVariety.drawn(0.0, 3, "sample", 1) == ImageVariety()
+    assert ImageVariety().on(PopulationOverrides()) == PopulationOverrides()
+
+
+def test_densities_stay_within_the_limits_and_use_them():
+    factors = [ImageVariety.drawn(1.0, 0, "sample", index).density for index in range(200)]
+    assert SPARSEST <= min(factors) < 0.6
+    assert 2.5 < max(factors) <= DENSEST
+
+
+def test_light_varies_around_that_of_the_real_cells():
+    gains = np.log([ImageVariety.drawn(1.0, 0, "sample", index).gain for index in range(400)])
+    assert abs(gains.mean()) < 0.1
+    assert 0.35 < gains.std() < 0.65
+
+
+def test_more_variety_gives_more_different_counts(nuclei):
+    plain, varied = counts(nuclei, 0.0), counts(nuclei, 1.0)
+    assert np.log(varied).std() > np.log(plain).std()
+    assert varied.max() > 1.5 * plain.mean()
+
+
+def test_explicit_wishes_stay():
+    wishes = PopulationOverrides(count=7, touching_rate=0.1)
+    varied = ImageVariety(density=2.0, touching=0.6).on(wishes)
+    assert varied.count == 7
+    assert varied.touching_rate == 0.1
+
+
+def test_cells_reach_beyond_the_real_ones_but_not_far():
+    rows = np.random.default_rng(0).normal(size=(20, 3))
+    statistics = CellStatistics.fit(("log_area", "b", "c"), rows)
+    draw = lambda reach: statistics.draw(5000, np.random.default_rng(1), reach=reach)  # noqa: E731
+    plain, wide = draw(0.0), draw(1.0)
+    assert np.all(plain.max(axis=0) <= rows.max(axis=0) + 1e-3)
+    assert np.all(wide.std(axis=0) > 1.15 * plain.std(axis=0))
+    assert np.all(wide.max(axis=0) <= rows.max(axis=0) + rows.std(axis=0))
+
+
+def test_a_sample_with_variety_can_be_drawn_alone_and_again(nuclei):
+    options = GenerationOptions(size=(96, 96), variety=0.7)
+    assert draw_sample(nuclei.bundle, options, 5, 3) == draw_sample(nuclei.bundle, options, 5, 3)
+    assert draw_sample(nuclei.bundle, options, 5, 3) != draw_sample(nuclei.bundle, options, 5, 4)
+
+
+def test_few_cells_borrow_the_tails_of_a_base_and_many_do_not():
+    generator = np.random.default_rng(0)
+    names = ("log_area", "b", "c")
+    base = CellStatistics.fit(names, np.vstack([generator.normal(size=(300, 3)), [[-7.0, 0.0, 0.0]]]))
+    tiny = {}
+    for count in (17, 2000):
+        statistics = CellStatistics.fit(names, generator.normal(size=(count, 3)) * 0.5, base=base)
+        drawn = statistics.draw(4000, np.random.default_rng(1), reach=0.5)
+        tiny[count] = float((drawn[:, 0] < -4).mean())
+        assert np.array_equal(
+            statistics.draw(50, np.random.default_rng(1)),
+            statistics.model_copy(update={"prior": []}).draw(50, np.random.default_rng(1)),
+        )
+    assert 0.02 < tiny[17] < 0.2
+    assert tiny[2000] < 0.005
+
+
+def test_the_prior_has_the_mean_of_the_real_cells():
+    base = CellStatistics.fit(("log_area",), np.array([[5.0], [7.0], [9.0]]))
+    statistics = CellStatistics.fit(("log_area",), np.array([[0.0], [2.0]]), base=base)
+    assert np.mean(statistics.prior) == 1.0
