@@ -88,8 +88,9 @@ class CellStatistics(BaseModel):
         taken, rare, place = generator.random((3, len(drawn)))
         usual = (place * len(prior)).astype(int)
         order = np.argsort(prior[:, 0])
-        sizes = prior[order[0], 0] + place * (prior[order[-1], 0] - prior[order[0], 0])
-        nearest = order[np.clip(np.searchsorted(prior[order, 0], sizes), 0, len(prior) - 1)]
+        sizes = prior[order, 0]
+        middles = (sizes[1:] + sizes[:-1]) / 2
+        nearest = order[np.searchsorted(middles, sizes[0] + place * (sizes[-1] - sizes[0]))]
         chosen = np.where(rare < RARE_SHARE, nearest, usual)
         return np.where((taken < share)[:, None], prior[chosen], drawn)
 
