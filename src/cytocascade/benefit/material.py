@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from cytocascade.benefit.copy_paste import copy_paste
+from cytocascade.benefit.copy_paste import CopyPaste
 from cytocascade.benefit.options import Source
 from cytocascade.benefit.simulator import Simulator, fit_simulator, simulate
 from cytocascade.bundle import Bundle, load_bundle
@@ -49,6 +49,11 @@ class Maker:
         return load_bundle(self.bundle_folder)
 
     @cached_property
+    def paster(self) -> CopyPaste:
+        """The cells and backgrounds of the budget, cut out."""
+        return CopyPaste(self.budget)
+
+    @cached_property
     def simulator(self) -> Simulator:
         """The simulator with the statistics of the same images."""
         return fit_simulator(self.bundle, self.budget, seed=derive_seed(self.seed, "simulator fit"))
@@ -58,7 +63,7 @@ class Maker:
         real = self.budget[index % len(self.budget)]
         seed = derive_seed(self.seed, source)
         if source == "copypaste":
-            return copy_paste(self.budget, index, seed=seed)
+            return self.paster.make(index, seed=seed, shape=real.image.shape)
         wishes = GenerationOptions(size=real.image.shape, variety=self.variety)
         if source == "simulator":
             return simulate(self.simulator, index, seed=seed, options=wishes)

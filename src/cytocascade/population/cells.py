@@ -13,7 +13,7 @@ REACH = 0.6
 PRIOR_WORTH = 20
 """How many real cells the prior outweighs, at full reach."""
 
-RARE_SHARE = 0.35
+RARE_SHARE = 0.25
 """Share of the prior's cells that are chosen evenly over all sizes, so that small fragments are seen at all."""
 
 MOST_PRIOR = 500
