@@ -99,6 +99,8 @@ def benefit(name: str, budget: str, options: argparse.Namespace) -> Path:
     ]  # fmt: skip
     if options.arms:
         command += ["--arms", options.arms]
+    if options.workers:
+        command += ["--workers", options.workers]
     if options.tune:
         command += ["--tune"]
     if options.time:
@@ -156,6 +158,7 @@ def main() -> None:
     parser.add_argument("--sets", nargs="*", default=list(SETS))
     parser.add_argument("--budgets", nargs="*", help="only these")
     parser.add_argument("--arms", help="only these, with commas between")
+    parser.add_argument("--workers", type=int, help="processes; by default the cores")
     parser.add_argument("--tune", action="store_true", help="score on validation images; nothing is recorded")
     parser.add_argument("--time", type=float, help="minutes after which no further run is begun")
     parser.add_argument("--table", action="store_true", help="only print the results as Markdown")

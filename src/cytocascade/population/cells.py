@@ -10,10 +10,10 @@ from cytocascade.types import Array, FloatArray
 REACH = 0.6
 """Standard deviations by which cells reach beyond the real ones, at the most."""
 
-PRIOR_WORTH = 20
+PRIOR_WORTH = 10
 """How many real cells the prior outweighs, at full reach."""
 
-RARE_SHARE = 0.25
+RARE_SHARE = 0.2
 """Share of the prior's cells that are chosen evenly over all sizes, so that small fragments are seen at all."""
 
 MOST_PRIOR = 500
