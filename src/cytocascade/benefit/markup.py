@@ -8,7 +8,7 @@ from cytocascade.benefit.charts import look
 from cytocascade.benefit.results import Benefit, Difference
 from cytocascade.benefit.statistics import Interval, Ratio
 from cytocascade.benefit.verdict import percent, signed
-from cytocascade.evaluation.instances import METRICS
+from cytocascade.evaluation.instances import metric_named
 
 NOTHING = "–"
 
@@ -56,8 +56,7 @@ def clearly(one: Difference) -> str:
     """Return ``met`` if a difference is clearly for the better, ``missed`` if for the worse, else ``even``."""
     if one.absolute.low <= 0 <= one.absolute.high:
         return "even"
-    better = next(metric.higher_is_better for metric in METRICS if metric.name == one.metric)
-    return "met" if (one.absolute.mean > 0) == better else "missed"
+    return "met" if (one.absolute.mean > 0) == metric_named(one.metric).higher_is_better else "missed"
 
 
 def _share(value: float, sign: bool) -> str:

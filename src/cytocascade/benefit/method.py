@@ -20,8 +20,8 @@ def method_section(benefit: Benefit) -> str:
     """Return the section as HTML."""
     done = benefit.experiment
     lead = (
-        "The cascade was fitted on the images of the budget alone, and everything added to them comes from them. All "
-        "arms train the same segmenter from scratch, with the same number of steps and the same augmentation."
+        "Everything that is added to the real images was learned from those of the budget alone (and from the base "
+        "below). All arms train the same segmenter from scratch, with the same number of steps and the same augmentation."
     )
     note = (
         '<p class="note">Intervals: 95 %, over images by the bootstrap and over seeds by Student\'s t; differences are '
@@ -54,7 +54,7 @@ def _facts(done: Experiment) -> list[tuple[str, str]]:
             f"{escape(done.segmenter.name)} {escape(done.segmenter.version)}{_options(done.segmenter.options)}",
         ),
         ("Steps", str(done.steps)),
-        ("Real crops", f"{done.real_share:.0%} of those that an arm with added images is trained on"),
+        ("Real crops", f"{100 * done.real_share:.0f}&nbsp;% of those that an arm with added images is trained on"),
         (
             "Base",
             "none, trained from scratch"

@@ -150,7 +150,7 @@ class CellposeSegmenter:
             mkldnn=False,
             device=torch.device(self.options.device),
         )
-        model.net = self.net.eval()
+        model.net, model.net_ortho = self.net.eval(), None
         volume = image.ndim == 3
         lateral = math.sqrt(spacing[1] * spacing[2]) if volume and spacing is not None else 1.0
         labels = model.eval(
