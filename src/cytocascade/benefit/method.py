@@ -21,7 +21,7 @@ def method_section(benefit: Benefit) -> str:
     done = benefit.experiment
     lead = (
         "Everything that is added to the real images was learned from those of the budget alone (and from the base "
-        "below). All arms train the same segmenter from scratch, with the same number of steps and the same augmentation."
+        "below). All arms train the same segmenter from scratch, with the same steps and the same augmentation."
     )
     note = (
         '<p class="note">Intervals: 95 %, over images by the bootstrap and over seeds by Student\'s t; differences are '

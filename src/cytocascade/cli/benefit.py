@@ -170,11 +170,13 @@ def segment(
 
     with progress_bar() as bar:
         task = bar.add_task("segment", total=None, remark="")
+        reported: list[int] = []
 
         def report(done: int, total: int, remark: str) -> None:
+            reported.append(done)
             bar.update(task, completed=done, total=total, remark=remark)
 
-        written = segment_files(
+        labels = segment_files(
             images,
             segmenter,
             out,
@@ -183,5 +185,6 @@ def segment(
             overwrite=overwrite,
             progress=report,
         )
-    console.print(f"{len(written)} label images written.")
+    before = reported[0]
+    console.print(f"{len(labels) - before} label images written" + (f", {before} were there." if before else "."))
     typer.echo(str(out))

@@ -11,34 +11,23 @@ import torch
 from diffusers.training_utils import EMAModel
 from pydantic import BaseModel
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from cytocascade.diffusion.denoiser import Denoiser, DenoiserConfig
 from cytocascade.diffusion.network import Network
 from cytocascade.errors import CytoCascadeError
-from cytocascade.storage import write_atomically
+from cytocascade.tensors import adam_tensors, restore_adam, save_tensors
 
 Kind = TypeVar("Kind", bound=Network)
 
 
-def _save_file(tensors: dict[str, torch.Tensor], path: Path, metadata: dict[str, str]) -> None:
-    save_file(tensors, path, metadata)
-    # safetensors makes files that only their owner can read; a bundle is meant to be shared.
-    path.chmod(0o644)
-
-
 def save(path: Path, model: Network, optimizer: torch.optim.Optimizer, ema: EMAModel, step: int, loss: float) -> None:
     """Write everything that training needs to go on."""
-    tensors: dict[str, torch.Tensor] = {}
-    for name, parameter in model.named_parameters():
-        tensors[f"model/{name}"] = parameter.detach()
-        for key, value in optimizer.state.get(parameter, {}).items():
-            tensors[f"adam/{key}/{name}"] = torch.as_tensor(value)
-    for (name, _), shadow in zip(model.named_parameters(), ema.shadow_params):
-        tensors[f"ema/{name}"] = shadow
-    tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+    tensors: dict[str, torch.Tensor] = {f"model/{name}": parameter for name, parameter in model.named_parameters()}
+    tensors |= {f"ema/{name}": shadow for (name, _), shadow in zip(model.named_parameters(), ema.shadow_params)}
+    tensors |= adam_tensors(model, optimizer)
     metadata = {"step": str(step), "loss": repr(loss), "ema_steps": str(ema.optimization_step)}
-    write_atomically(path, lambda temporary: _save_file(tensors, temporary, metadata))
+    save_tensors(path, tensors, metadata)
 
 
 def load(path: Path | None, model: Network, optimizer: torch.optim.Optimizer, ema: EMAModel) -> tuple[int, float]:
@@ -69,13 +58,7 @@ def _load(path: Path, model: Network, optimizer: torch.optim.Optimizer, ema: EMA
             for (name, parameter), shadow in zip(model.named_parameters(), ema.shadow_params):
                 parameter.copy_(file.get_tensor(f"model/{name}"))
                 shadow.copy_(file.get_tensor(f"ema/{name}"))
-                optimizer.state[parameter] = {
-                    key: file.get_tensor(f"adam/{key}/{name}").to(
-                        "cpu" if key == "step" else parameter.device, copy=True
-                    )
-                    for key in ("step", "exp_avg", "exp_avg_sq")
-                    if f"adam/{key}/{name}" in keys
-                }
+        restore_adam(file, keys, model, optimizer)
     ema.optimization_step = int(metadata["ema_steps"])
     return int(metadata["step"]), float(metadata["loss"])
 
@@ -83,9 +66,8 @@ def _load(path: Path, model: Network, optimizer: torch.optim.Optimizer, ema: EMA
 def save_denoiser(path: Path, model: Network, *, half: bool = True) -> None:
     """Write a trained network, by default in half precision, with its config in the file's metadata."""
     dtype = torch.float16 if half else torch.float32
-    tensors = {name: value.detach().to("cpu", dtype).contiguous() for name, value in model.state_dict().items()}
-    metadata = {"config": model.config.model_dump_json()}
-    write_atomically(path, lambda temporary: _save_file(tensors, temporary, metadata))
+    tensors = {name: value.to(dtype) for name, value in model.state_dict().items()}
+    save_tensors(path, tensors, {"config": model.config.model_dump_json()})
 
 
 def load_denoiser(path: Path) -> Denoiser:

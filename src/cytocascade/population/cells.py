@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from cytocascade.types import Array, FloatArray
 
@@ -33,6 +35,12 @@ class CellStatistics(BaseModel):
     """Rows of cells of other data, with their mean moved to that of `rows`: what else cells can be like."""
     bandwidth: float = Field(0.2, ge=0)
     """Width of the smoothing kernel in standard deviations."""
+
+    @model_serializer(mode="wrap")
+    def _without_empty_prior(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Bundles that were written before there was a prior keep their hash.
+        written: dict[str, Any] = plain(self)
+        return {name: value for name, value in written.items() if name != "prior" or value}
 
     @classmethod
     def fit(

@@ -8,6 +8,7 @@ from pathlib import Path
 from cytocascade.errors import CytoCascadeError
 from cytocascade.segmentation.base import Method, Segmenter
 from cytocascade.segmentation.cellpose import SETTINGS_FILE, Cellpose
+from cytocascade.storage import hash_files
 
 METHODS: dict[str, Method] = {Cellpose.name: Cellpose()}
 """Add a kind of segmenter here."""
@@ -30,9 +31,20 @@ def load_segmenter(folder: Path, *, device: str = "cpu") -> Segmenter:
     """
     file = folder / SETTINGS_FILE
     try:
-        name = json.loads(file.read_bytes())["method"]
+        name = str(json.loads(file.read_bytes())["method"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CytoCascadeError(
             "no trained segmenter is here", path=folder, hint="Give the folder that `cytocascade benefit --keep` wrote."
         ) from error
-    return method_named(str(name)).load(folder, device=device)
+    if name not in METHODS:
+        raise CytoCascadeError(
+            f"the segmenter is of the kind {name!r}, which is not known here",
+            path=file,
+            hint=f"Known are: {', '.join(METHODS)}. A newer version of CytoCascade may know more.",
+        )
+    return METHODS[name].load(folder, device=device)
+
+
+def segmenter_hash(folder: Path) -> str:
+    """Return the SHA-256 (hex) of a kept segmenter: of its settings and weights."""
+    return hash_files(folder, [file for file in folder.iterdir() if file.suffix in (".json", ".safetensors")])

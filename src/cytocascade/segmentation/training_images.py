@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from cytocascade.errors import CytoCascadeError
 from cytocascade.export.planes import cut
 from cytocascade.types import AnnotatedImage, Array, FloatArray
+
+_LEAST_RANGE = 1e-6
+"""Of the grey levels, relative to them: below, 32-bit floats hold rounding errors only."""
 
 
 @dataclass(frozen=True)
@@ -18,8 +22,8 @@ class TrainingImage:
 
     Attributes
     ----------
-    image : ndarray of float32, (2, Y, X)
-        0 at the first and 1 at the 99th percentile of the grey levels; the second channel is empty.
+    image : ndarray of float32, (Y, X)
+        0 at the first and 1 at the 99th percentile of the grey levels.
     labels : ndarray of uint16 or uint32, (Y, X)
         0 is background.
     """
@@ -53,20 +57,45 @@ def _planes(image: AnnotatedImage, slice_step: int) -> Iterator[TrainingImage]:
     # Cellpose normalises a volume as a whole before it looks at its planes.
     grey = normalised(image.image)
     if image.image.ndim == 2:
-        yield TrainingImage(np.stack([grey, np.zeros_like(grey)]), image.labels)
+        yield TrainingImage(grey, image.labels)
         return
     for plane in cut(replace(image, image=grey), step=slice_step, min_cells=1):
-        channel = plane.image.astype(np.float32)
-        yield TrainingImage(np.stack([channel, np.zeros_like(channel)]), plane.labels)
+        # A slice as it is would keep the whole volume in memory.
+        yield TrainingImage(np.array(plane.image, dtype=np.float32), plane.labels)
 
 
 def normalised(image: Array) -> FloatArray:
-    """Return the image as Cellpose normalises it: percentiles 1 and 99 become 0 and 1."""
-    grey = image.astype(np.float32)
-    low, high = np.percentile(grey, (1, 99))
-    if high - low < 1e-3:
+    """Return the image as Cellpose normalises it: percentiles 1 and 99 become 0 and 1.
+
+    Beyond Cellpose, images work that hold few grey levels outside a uniform background (then the smallest and the
+    largest become 0 and 1), and floats of any range. A constant image becomes 0.
+
+    Parameters
+    ----------
+    image : ndarray, (Y, X) or (Z, Y, X)
+        Intensities in any dtype.
+
+    Returns
+    -------
+    ndarray of float32, same shape
+        A new array.
+    """
+    grey = np.array(image, dtype=np.float32)
+    if not grey.size:
+        return grey
+    low, high = np.percentile(grey, 1), np.percentile(grey, 99)
+    if not _differ(low, high):
+        low, high = grey.min(), grey.max()
+    if not _differ(low, high):
         return np.zeros_like(grey)
-    return np.asarray((grey - low) / (high - low), dtype=np.float32)
+    # In place, as Cellpose does: the same rounding, and volumes need no memory twice.
+    grey -= low
+    grey /= high - low
+    return grey
+
+
+def _differ(low: Any, high: Any) -> bool:
+    return bool(high - low > _LEAST_RANGE * max(abs(low), abs(high)))
 
 
 def mean_diameter(images: Sequence[AnnotatedImage]) -> float:
@@ -86,7 +115,9 @@ def mean_diameter(images: Sequence[AnnotatedImage]) -> float:
 
 
 def _areas(labels: Array) -> FloatArray:
-    planes = labels[None] if labels.ndim == 2 else labels
-    counts = np.stack([np.bincount(plane.ravel(), minlength=int(labels.max()) + 1) for plane in planes])
-    widest = counts.max(axis=0)[1:]
-    return np.asarray(widest[widest > 0], dtype=np.float32)
+    widest: dict[int, int] = {}
+    for plane in labels[None] if labels.ndim == 2 else labels:
+        # Not by np.bincount: label values may be anything up to 2**32.
+        for label, area in zip(*np.unique(plane[plane > 0], return_counts=True)):
+            widest[label] = max(widest.get(label, 0), area)
+    return np.array(list(widest.values()), dtype=np.float32)
