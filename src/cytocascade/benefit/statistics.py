@@ -13,6 +13,7 @@ their interaction twice, and so errs on the wide side.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -158,14 +159,22 @@ def _draw(arms: Sequence[Runs], metric: str, *, seed: int, draws: int) -> tuple[
     """Return the means of the arms (arms,) and draws of them (arms, draws), by the same images in all arms."""
     bounded = metric_named(metric).bounded
     images = _check(arms, draws)
-    weights = np.ones((draws, 1))
-    if images > 1:
-        generator = numpy_generator(seed, "bootstrap", "images")
-        weights = generator.multinomial(images - 1, np.full(images, 1 / images), size=draws).astype(np.float64)
+    weights = _image_weights(images, seed, draws)
     values = [np.array([summarise(scores)[metric] for scores in runs]) for runs in arms]
     drawn = np.stack([np.mean([resampled(scores, weights, metric) for scores in runs], axis=0) for runs in arms])
     drawn += _seed_deviations(values, seed=seed, draws=draws)
     return np.array([value.mean() for value in values]), np.clip(drawn, 0, 1 if bounded else None)
+
+
+@lru_cache(maxsize=4)
+def _image_weights(images: int, seed: int, draws: int) -> Array:
+    """Return how often every image is drawn, (draws, images) float64; the same for all arms and metrics."""
+    if images == 1:
+        return np.ones((draws, 1))
+    generator = numpy_generator(seed, "bootstrap", "images")
+    weights = generator.multinomial(images - 1, np.full(images, 1 / images), size=draws).astype(np.float64)
+    weights.flags.writeable = False
+    return weights
 
 
 def _seed_deviations(values: Sequence[Array], *, seed: int, draws: int) -> Array:

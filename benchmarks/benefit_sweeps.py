@@ -1,0 +1,95 @@
+"""How much synthetic data, and how much real: two figures of `docs/benefit.md`.
+
+    python benchmarks/benefit_sweeps.py --data ../shared/data --work runs/benefit_sweeps [--seeds 2] [--draw]
+
+The first: HeLa, a window of about 20 cells, with 1, 5 and 25 times its area of synthetic images. The second: BBBC039, budgets
+of 10, 20 and 50 cells and of 1, 2 and 4 images, with and without synthetic images. Goes on where it was left; `--draw` only
+draws what is in benchmarks/results/benefit_sweeps.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from benefit import SETS, SMALL, figures
+
+RESULTS = Path(__file__).parent / "results" / "benefit_sweeps.json"
+PICTURES = Path(__file__).parents[1] / "docs" / "images"
+
+AMOUNTS = (1, 5, 25)
+BUDGETS = ("10cells", "20cells", "50cells", "1", "2", "4")
+SWEEPS = {
+    "amount": ("ctc-fluo-n2dl-hela", ("20cells",), ["real", *(f"real+synthetic@{amount}" for amount in AMOUNTS)]),
+    "budget": ("bbbc039-u2os", BUDGETS, ["real", "real+synthetic"]),
+}
+
+
+def run(options: argparse.Namespace) -> dict[str, object]:
+    """Run what is missing of both sweeps, and return their figures."""
+    found: dict[str, object] = {}
+    for sweep, (name, budgets, arms) in SWEEPS.items():
+        for budget in budgets:
+            about, out = SETS[name], options.work / f"{sweep}-{budget}"
+            command = [
+                sys.executable, "-m", "cytocascade.cli", "benefit", "--images", options.data / name / "images",
+                "--masks", options.data / name / "masks", "--out", out, "--budget", budget, "--arms", ",".join(arms),
+                "--split", about.split, "--test-fraction", about.fraction, "--base-seen", about.seen, *SMALL[2],
+                "--seeds", options.seeds,
+            ]  # fmt: skip
+            if options.workers:
+                command += ["--workers", options.workers]
+            subprocess.run([str(part) for part in command], check=True)
+            found[f"{sweep}-{budget}"] = figures(out)
+            RESULTS.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
+    return found
+
+
+def draw(found: dict[str, dict[str, dict[str, dict[str, dict[str, float]]]]]) -> None:
+    """Draw both figures."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    arms = found["amount-20cells"]["arms"]
+    names = ["real", *(f"real+synthetic@{amount}" for amount in AMOUNTS)]
+    _, axes = plt.subplots(figsize=(6, 3.4), layout="constrained")
+    _line(axes, [arms[name]["SEG"] for name in names], "#e07b1a", "real + synthetic")
+    axes.set_xticks(range(len(names)), ["none", *(f"{amount} x" for amount in AMOUNTS)])
+    axes.set(xlabel="area of synthetic images over that of the real window", ylabel="SEG", title="HeLa, 20 cells")
+    axes.figure.savefig(PICTURES / "benefit_amount.png", dpi=130)
+    _, axes = plt.subplots(figsize=(7, 3.4), layout="constrained")
+    for arm, colour in (("real", "#2a6ab5"), ("real+synthetic", "#e07b1a")):
+        _line(axes, [found[f"budget-{budget}"]["arms"][arm]["SEG"] for budget in BUDGETS], colour, arm)
+    words = [budget.replace("cells", " cells") if "cells" in budget else f"{budget} images" for budget in BUDGETS]
+    axes.set_xticks(range(len(words)), words)
+    axes.set(xlabel="annotated", ylabel="SEG", title="BBBC039")
+    axes.legend(frameon=False)
+    axes.figure.savefig(PICTURES / "benefit_budget.png", dpi=130)
+
+
+def _line(axes: object, scores: list[dict[str, float]], colour: str, name: str) -> None:
+    places = range(len(scores))
+    axes.plot(places, [score["mean"] for score in scores], "o-", color=colour, label=name)  # type: ignore[attr-defined]
+    low, high = ([score[end] for score in scores] for end in ("low", "high"))
+    axes.fill_between(places, low, high, color=colour, alpha=0.15, linewidth=0)  # type: ignore[attr-defined]
+
+
+def main() -> None:
+    """Run and draw."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--work", type=Path, default=Path("runs/benefit_sweeps"))
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--workers", type=int)
+    parser.add_argument("--draw", action="store_true")
+    options = parser.parse_args()
+    draw(json.loads(RESULTS.read_bytes()) if options.draw else run(options))
+
+
+if __name__ == "__main__":
+    main()
