@@ -18,11 +18,15 @@ from cytocascade.seeding import numpy_generator
 DENSEST, SPARSEST = 3.0, 0.5
 """Largest and smallest factor on the density, at variety 1."""
 
-CROWDED = 0.5
+CROWDED = 1.0
 """Share of the images whose cells are gathered, at variety 1."""
 
 MOST_TOUCHING = 0.7
 """Largest share of touching cells that is drawn."""
+
+MOST_OVERLAPPING = 0.5
+"""Largest share of the gathered cells that lie partly under another: label images cannot tell overlap, so none is fitted,
+but cells that are pressed together share long borders."""
 
 GAIN_SPREAD = 0.5
 """Standard deviation of the logarithm of the light of all cells of an image, at variety 1."""
@@ -37,6 +41,8 @@ class ImageVariety(BaseModel):
     """Factor on the number of cells."""
     touching: float | None = None
     """Share of cells that touch another; none: as fitted."""
+    overlap: float | None = None
+    """Share of the gathered cells that slide under another; none: as fitted."""
     gain: float = 1.0
     """Factor on the light of all cells, while background and camera stay."""
     reach: float = 0.0
@@ -59,10 +65,12 @@ class ImageVariety(BaseModel):
             return cls()
         generator = numpy_generator(seed, *keys, "variety")
         low, high = (variety * math.log(end) for end in (SPARSEST, DENSEST))
-        density, crowded, touching, light = generator.random(4)
+        density, crowded, touching, light, overlap = generator.random(5)
+        gathered = crowded < CROWDED * variety
         return cls(
             density=round(math.exp(low + (high - low) * density), 4),
-            touching=round(MOST_TOUCHING * touching, 4) if crowded < CROWDED * variety else None,
+            touching=round(MOST_TOUCHING * touching, 4) if gathered else None,
+            overlap=round(MOST_OVERLAPPING * overlap, 4) if gathered else None,
             gain=round(math.exp(variety * GAIN_SPREAD * _normal(light)), 4),
             reach=variety,
         )
@@ -74,6 +82,8 @@ class ImageVariety(BaseModel):
             update["density"] = self.density
         if self.touching is not None and population.touching_rate is None and population.p_cluster is None:
             update["touching_rate"] = self.touching
+        if self.overlap is not None and population.overlap_rate is None:
+            update["overlap_rate"] = self.overlap
         return population.model_copy(update=update)
 
 

@@ -155,8 +155,11 @@ def test_a_folder_of_other_files_is_never_removed(images, tmp_path, method):
 
 def test_runs_with_other_steps_are_not_mixed(images, tmp_path, method):
     run_benefit(images, tmp_path / "out", options(arms=("real",)))
+    other = options(arms=("real",), training=SegmenterOptions(steps=3))
     with pytest.raises(CytoCascadeError, match="made with other images or options"):
-        run_benefit(images, tmp_path / "out", options(arms=("real",), training=SegmenterOptions(steps=3)))
+        run_benefit(images, tmp_path / "out", other)
+    replaced = run_benefit(images, tmp_path / "out", other, overwrite=True)
+    assert [run.steps for run in replaced.runs] == [3, 3]
 
 
 def test_tuning_scores_validation_images_only(images, tmp_path, method):

@@ -74,7 +74,7 @@ def run_benefit(
     time_limit : float, optional
         Seconds after which no further run is begun.
     overwrite : bool
-        Whether another experiment that is in `out` is replaced.
+        Whether another experiment that is in `out`, or runs with other options, are replaced.
     progress : callable, optional
         Called with (what is worked on, done, in all, remark).
 
@@ -102,9 +102,9 @@ def run_benefit(
         validate=options.score_on == "validation",
     )
     fitting = FitOptions(budget=options.fit_seconds, steps=options.fit_steps, seed=options.seed)
-    fingerprint = fingerprint_of(images, fitting, base, _what_is_fixed(options), version)
+    fingerprint = fingerprint_of(images, FitOptions(), None, _what_is_fixed(options), version)
     _claim(out, fingerprint, overwrite=overwrite)
-    laboratory = Laboratory(split, options, out, keep=keep)
+    laboratory = Laboratory(split, options, out, keep=keep, replace=overwrite)
     jobs = [Job(arm, seed) for seed in range(options.seeds) for arm in arms]
     _prepare(laboratory, arms, base, fitting, workers=workers, report=report)
     experiment = _record(laboratory, base, data=data, base_seen=base_seen, version=version)
@@ -132,8 +132,8 @@ def run_benefit(
 
 
 def _what_is_fixed(options: BenefitOptions) -> str:
-    """Return what cannot change within one folder; arms, seeds, amounts and training can."""
-    what = {"dim", "budget", "split", "test_fraction", "score_on", "seed", "variety"}
+    """Return what cannot change within one folder, beside the images; arms, seeds and amounts can."""
+    what = {"dim", "budget", "split", "test_fraction", "score_on", "seed"}
     return json.dumps(options.model_dump(mode="json", include=what), sort_keys=True)
 
 
@@ -153,7 +153,7 @@ def _claim(out: Path, fingerprint: str, *, overwrite: bool) -> None:
             raise CytoCascadeError(
                 "something else is here"
                 if known is None
-                else "another experiment is here: its images, budget, split, base, seed or version differ",
+                else "another experiment is here: its images, budget, split, seed or version differ",
                 path=out,
                 hint="Choose another --out, or replace it with --overwrite.",
             )

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from cytocascade.benefit.material import kept_images, wanted_images
-from cytocascade.benefit.options import Arm, BenefitOptions
+from cytocascade.benefit.options import Arm, BenefitOptions, Source
 from cytocascade.benefit.results import CurvePoint, ImageResult, Run
 from cytocascade.benefit.selection import best_learned
 from cytocascade.benefit.splits import Split, cell_count
@@ -61,12 +61,15 @@ class Laboratory:
         Folder of the experiment.
     keep : bool
         Whether trained segmenters of the first seed are kept.
+    replace : bool
+        Whether runs with other options are replaced.
     """
 
     split: Split
     options: BenefitOptions
     out: Path
     keep: bool = False
+    replace: bool = False
 
     @property
     def scored(self) -> tuple[AnnotatedImage, ...]:
@@ -83,9 +86,10 @@ class Laboratory:
             return 0
         return wanted_images(arm.amount or self.options.amount, len(self.split.budget), self.options.max_images)
 
-    def folder_of(self, source: str) -> Path:
+    def folder_of(self, source: Source) -> Path:
         """Return where the added images of a source are kept."""
-        return self.out / "added" / source
+        name = source if source == "copypaste" else f"{source}-{self.options.variety:g}"
+        return self.out / "added" / name
 
     def run_file(self, job: Job) -> Path:
         """Return where the result of a run is kept."""
@@ -178,6 +182,8 @@ def kept_run(job: Job, laboratory: Laboratory, fingerprint: str) -> Run | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     if key != run_key(job, laboratory, fingerprint):
+        if laboratory.replace:
+            return None
         raise CytoCascadeError(
             "the run that is here was made with other images or options",
             path=file,
@@ -212,6 +218,8 @@ def run_key(job: Job, laboratory: Laboratory, fingerprint: str) -> str:
         options.segmenter,
         training,
     ]
+    if job.arm.source in ("simulator", "synthetic"):
+        what += [options.base, options.fit_seconds, options.fit_steps, options.variety]
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 

@@ -77,6 +77,10 @@ class CellStatistics(BaseModel):
         """
         rows = np.asarray(self.rows)
         mean, spread = rows.mean(axis=0), rows.std(axis=0)
+        if reach > 0:
+            # Silverman's rule for long tails: a single odd cell among few must not make all others odd.
+            quartiles = np.quantile(rows, (0.25, 0.75), axis=0)
+            spread = np.minimum(spread, (quartiles[1] - quartiles[0]) / 1.34)
         picked = rows[generator.integers(len(rows), size=count)]
         width = self.bandwidth + REACH * reach
         jitter = width * spread * generator.standard_normal((count, rows.shape[1]))
