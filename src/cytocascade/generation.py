@@ -25,7 +25,7 @@ from cytocascade.population import (
     paint_labels,
     place_cells,
 )
-from cytocascade.population.field import FieldCell, assemble_signal, nearest_outline
+from cytocascade.population.field import FieldCell, assemble_signal, nearest_outline, seams
 from cytocascade.population.placement import PlacedCell
 from cytocascade.seeding import derive_seed, numpy_generator
 from cytocascade.textures.model import fade, grain, sample_textures, without_holes
@@ -68,6 +68,7 @@ def draw_sample(bundle: Bundle, options: GenerationOptions, seed: int, index: in
         "descriptors": [[round(float(value), 6) for value in row] for row in descriptors],
         "cell_seed": derive_seed(seed, *keys, "cell"),
         "noise_seed": derive_seed(seed, *keys, "noise"),
+        **({} if variety.seam is None else {"seam": variety.seam}),
     }
 
 
@@ -229,7 +230,10 @@ def clean_field(bundle: Bundle, params: dict[str, Any], prepared: PreparedField)
         owner=prepared.labels if config.modality == "phase" else None,
         edge=partial(edge_factor, factors=config.edge_factor) if config.edge_factor else None,
         strength=grain_strengths(params, config.grain_spread),
+        pressed=prepared.labels if "seam" in params and config.modality != "phase" else None,
     )
+    if "seam" in params:
+        light = light * seams(prepared.labels, params["seam"])
     background = render_background(
         drawn, bundle.imaging, prepared.labels.shape, light, texture_factor=config.background_texture
     )

@@ -24,9 +24,12 @@ CROWDED = 1.0
 MOST_TOUCHING = 0.7
 """Largest share of touching cells that is drawn."""
 
-MOST_OVERLAPPING = 0.5
-"""Largest share of the gathered cells that lie partly under another: label images cannot tell overlap, so none is fitted,
-but cells that are pressed together share long borders."""
+MOST_PRESSED = 0.8
+"""Largest share of the gathered cells that are pressed against another: part of them is hidden by it, and they share a
+long border. Label images cannot tell how cells overlap, so none of this is fitted."""
+
+DARKEST_SEAM, BRIGHTEST_SEAM = -0.25, 0.15
+"""Light along the border of pressed cells, relative to that beside it, at its extremes."""
 
 GAIN_SPREAD = 0.5
 """Standard deviation of the logarithm of the light of all cells of an image, at variety 1."""
@@ -42,7 +45,9 @@ class ImageVariety(BaseModel):
     touching: float | None = None
     """Share of cells that touch another; none: as fitted."""
     overlap: float | None = None
-    """Share of the gathered cells that slide under another; none: as fitted."""
+    """Share of the gathered cells that are pressed against another; none: as fitted."""
+    seam: float | None = None
+    """Relative light along the borders of pressed cells, which then do not shine through each other; none: they do."""
     gain: float = 1.0
     """Factor on the light of all cells, while background and camera stay."""
     reach: float = 0.0
@@ -65,12 +70,13 @@ class ImageVariety(BaseModel):
             return cls()
         generator = numpy_generator(seed, *keys, "variety")
         low, high = (variety * math.log(end) for end in (SPARSEST, DENSEST))
-        density, crowded, touching, light, overlap = generator.random(5)
+        density, crowded, touching, light, pressed, seam = generator.random(6)
         gathered = crowded < CROWDED * variety
         return cls(
             density=round(math.exp(low + (high - low) * density), 4),
             touching=round(MOST_TOUCHING * touching, 4) if gathered else None,
-            overlap=round(MOST_OVERLAPPING * overlap, 4) if gathered else None,
+            overlap=round(MOST_PRESSED * pressed, 4) if gathered else None,
+            seam=round(DARKEST_SEAM + (BRIGHTEST_SEAM - DARKEST_SEAM) * seam, 4) if gathered else None,
             gain=round(math.exp(variety * GAIN_SPREAD * _normal(light)), 4),
             reach=variety,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,9 @@ from cytocascade.population.labels import visible_part
 from cytocascade.population.placement import PlacedCell
 from cytocascade.seeding import numpy_generator
 from cytocascade.types import Array, BoolArray, FloatArray
+
+SEAM_WIDTH = 0.9
+"""Standard deviation, in pixels, of the border between cells that are pressed together, as optics show it."""
 
 ROUGHNESS_STEP = 0.25
 """Step in which the roughness of an outline is varied."""
@@ -152,6 +156,7 @@ def assemble_signal(
     owner: Array | None = None,
     edge: Callable[[FloatArray], FloatArray] | None = None,
     strength: Sequence[float] | None = None,
+    pressed: Array | None = None,
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Add up the light of all placed cells.
 
@@ -177,6 +182,9 @@ def assemble_signal(
         inside the mask is restored afterwards.
     strength : sequence of float, optional
         How grainy each cell is; by default 1.
+    pressed : ndarray of int, optional
+        Instance labels like those of `owner`. If given, what another cell hides of a cell does not shine through it,
+        as if they were pressed together; light beside the outlines still adds up.
 
     Returns
     -------
@@ -203,10 +211,39 @@ def assemble_signal(
         extent = ndi.map_coordinates(grain[place.index], where, order=1, mode="constant", cval=0.0)
         if owner is not None:
             light[(owner[window] != number) & (owner[window] != 0)] = 0.0
+        if pressed is not None:
+            hidden = (cell.depth[part] > 0) & (pressed[window] != number) & (pressed[window] != 0)
+            if hidden.any():
+                light *= 1.0 - ndi.gaussian_filter(hidden.astype(np.float32), SEAM_WIDTH)
         total[window] += light
         strengths[window][extent > furthest[window]] = 1.0 if strength is None else strength[place.index]
         np.maximum(furthest[window], extent, out=furthest[window])
     return total, furthest, strengths
+
+
+def seams(labels: Array, strength: float) -> FloatArray:
+    """Return the factor on the light that draws a line along the borders between cells.
+
+    Parameters
+    ----------
+    labels : ndarray of int, (Y, X)
+        Instance labels.
+    strength : float
+        Relative light on the border, minus 1.
+
+    Returns
+    -------
+    ndarray of float32, same shape
+        1 away from borders between cells.
+    """
+    border = np.zeros(labels.shape, dtype=bool)
+    for axis in (0, 1):
+        first, second = (np.take(labels, range(start, labels.shape[axis] - 1 + start), axis) for start in (0, 1))
+        met = (first != second) & (first > 0) & (second > 0)
+        border |= np.pad(met, [(0, int(side == axis)) for side in (0, 1)])
+    # A line of one pixel that is blurred keeps sqrt(1 / (2 pi)) / width of its height.
+    line = ndi.gaussian_filter(border.astype(np.float32), SEAM_WIDTH) * (math.sqrt(2 * math.pi) * SEAM_WIDTH)
+    return np.asarray(1.0 + strength * np.minimum(line, 1.0), dtype=np.float32)
 
 
 def _sharpened(light: FloatArray, cell: FieldCell, edge: Callable[[FloatArray], FloatArray]) -> FloatArray:
