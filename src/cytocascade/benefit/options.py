@@ -95,7 +95,7 @@ class BenefitOptions(BaseModel):
     """Area of the images that are added, as a multiple of the budget's."""
     max_images: int = Field(200, ge=1)
     """At most so many images are made per source."""
-    variety: float = Field(0.5, ge=0, le=1)
+    variety: float = Field(1.0, ge=0, le=1)
     """How far generated and simulated images reach beyond the budget's; see `cytocascade.variety`."""
     real_share: float = Field(0.5, gt=0, lt=1)
     """Share of the training crops that are real, where both kinds are used."""

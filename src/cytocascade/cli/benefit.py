@@ -41,7 +41,7 @@ def benefit(
     amount: Annotated[float, typer.Option(help="Area of added images, as a multiple of the real ones.")] = 10.0,
     variety: Annotated[
         float, typer.Option(min=0, max=1, help="How far generated and simulated images reach beyond the real ones.")
-    ] = 0.5,
+    ] = 1.0,
     real_share: Annotated[float, typer.Option(help="Share of the training crops that are real, in mixed arms.")] = 0.5,
     keep_best: Annotated[
         float,

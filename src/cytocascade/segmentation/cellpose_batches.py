@@ -75,7 +75,7 @@ def make_batch(
         for number, one in enumerate(chosen):
             # One by one: the targets of a whole large image are held for one crop at a time.
             image, target, _ = transforms.random_rotate_and_resize(
-                [one.image[None]],
+                [one.image[None].astype(np.float32)],
                 Y=[flows.targets(one.labels)],
                 rescale=np.array([cell_diameter / options.diameter]),
                 scale_range=SCALE_RANGE,

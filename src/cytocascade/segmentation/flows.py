@@ -15,8 +15,8 @@ from cytocascade.segmentation.cellpose_network import cellpose_module
 from cytocascade.storage import write_atomically
 from cytocascade.types import Array
 
-MOST_BYTES = 256 * 2**20
-"""Flows that are held in memory, beside those on disk."""
+MOST_BYTES = 64 * 2**20
+"""Flows that are held in memory, beside those on disk: these are read in less time than their crops are turned."""
 
 _ALGORITHM = 2
 """Raised when flows are computed in another way, so that kept ones of before are passed over."""

@@ -23,12 +23,13 @@ class TrainingImage:
     Attributes
     ----------
     image : ndarray of float32, (Y, X)
-        0 at the first and 1 at the 99th percentile of the grey levels.
-    labels : ndarray of uint16 or uint32, (Y, X)
+        0 at the first and 1 at the 99th percentile of the grey levels. Slices of volumes, of which there are thousands,
+        are float16.
+    labels : ndarray of uint8, uint16 or uint32, (Y, X)
         0 is background.
     """
 
-    image: FloatArray
+    image: Array
     labels: Array
 
 
@@ -60,8 +61,9 @@ def _planes(image: AnnotatedImage, slice_step: int) -> Iterator[TrainingImage]:
         yield TrainingImage(grey, image.labels)
         return
     for plane in cut(replace(image, image=grey), step=slice_step, min_cells=1):
-        # A slice as it is would keep the whole volume in memory.
-        yield TrainingImage(np.array(plane.image, dtype=np.float32), plane.labels)
+        most = np.finfo(np.float16).max
+        slim = np.uint8 if plane.labels.max() <= np.iinfo(np.uint8).max else plane.labels.dtype
+        yield TrainingImage(np.clip(plane.image, -most, most).astype(np.float16), plane.labels.astype(slim))
 
 
 def normalised(image: Array) -> FloatArray:
