@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from skimage.measure import regionprops
 
-from cytocascade.population.field import FieldCell, assemble_signal, nearest_outline, to_field_grid
+from cytocascade.population.field import FieldCell, assemble_signal, nearest_outline, seams, to_field_grid
 from cytocascade.population.labels import paint_labels
 from cytocascade.population.placement import PlacedCell
 from cytocascade.types import FloatArray
@@ -113,6 +113,31 @@ def test_cells_replace_each_other_in_phase_contrast() -> None:
     labels, _ = paint_labels(placed, [cell().mask] * 2, (80, 120))
     assert np.allclose(light[labels == 1], 50, atol=1e-3)
     assert np.allclose(light[labels == 2], 30, atol=1e-3)
+
+
+def test_pressed_cells_do_not_shine_through_each_other_but_their_rims_do() -> None:
+    placed = [place(0, (20, 20)), place(1, (20, 46))]
+    cells, reach = [cell(), cell()], np.repeat(np.clip(distance() / 4 + 1, 0, 1)[None], 2, axis=0)
+    labels, _ = paint_labels(placed, [c.mask for c in cells], (80, 120))
+    level = [50.0, 30.0]
+    added, _, _ = assemble_signal(placed, cells, rimmed(2), reach, level, (80, 120))
+    pressed, _, _ = assemble_signal(placed, cells, rimmed(2), reach, level, (80, 120), pressed=labels)
+    both = added > 75
+    assert both.sum() > 50
+    assert added[both].mean() > 78
+    assert pressed[both].mean() < 60
+    lonely = (labels == 0) & (added > 0)
+    assert np.allclose(pressed[lonely], added[lonely], atol=3.0)
+
+
+def test_seams_run_along_borders_between_cells_only() -> None:
+    labels = np.zeros((40, 60), dtype=np.uint16)
+    labels[10:30, 10:30], labels[10:30, 30:50] = 1, 2
+    factor = seams(labels, -0.25)
+    assert factor[20, 29] == pytest.approx(0.75, abs=0.05)
+    assert factor[20, 12] == factor[20, 47] == factor[5, 30] == 1
+    assert np.array_equal(seams(labels, 0.0), np.ones(labels.shape, np.float32))
+    assert np.array_equal(seams(np.minimum(labels, 1), -0.25), np.ones(labels.shape, np.float32))
 
 
 @pytest.mark.parametrize("corner", [(-10, 40), (60, 40), (20, -12), (20, 100), (-9, -9)])
