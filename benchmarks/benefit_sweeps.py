@@ -2,9 +2,9 @@
 
     python benchmarks/benefit_sweeps.py --data ../shared/data --work runs/benefit_sweeps [--seeds 2] [--draw]
 
-The first: HeLa, a window of about 20 cells, with 1, 5 and 25 times its area of synthetic images. The second: BBBC039, budgets
-of 10, 20 and 50 cells and of 1, 2 and 4 images, with and without synthetic images. Goes on where it was left; `--draw` only
-draws what is in benchmarks/results/benefit_sweeps.json.
+The first: HeLa, a window of about 20 cells, with 1, 5 and 25 times its area of synthetic images. The second: BBBC039,
+budgets of 10, 20 and 50 cells and of 1, 2 and 4 images, with and without synthetic images. Goes on where it was left;
+`--draw` only draws what is in benchmarks/results/benefit_sweeps.json.
 """
 
 from __future__ import annotations

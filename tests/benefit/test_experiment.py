@@ -171,8 +171,22 @@ def test_tuning_scores_validation_images_only(images, tmp_path, method):
 
 
 def test_the_best_segmenter_is_kept(images, tmp_path, method):
-    run_benefit(images, tmp_path / "out", options(), keep=True)
+    out = tmp_path / "out"
+    run_benefit(images, out, options(), keep=True)
+    kept = registry.load_segmenter(out / "segmenter").level
+    assert kept > 0
+    assert not (out / "segmenters").exists()
+    trainings = method.trainings
+    run_benefit(images, out, options(), keep=True)
+    assert method.trainings == trainings
+
+
+def test_a_segmenter_that_was_not_kept_is_trained_again(images, tmp_path, method):
+    first = run_benefit(images, tmp_path / "out", options())
+    again = run_benefit(images, tmp_path / "out", options(), keep=True)
+    assert method.trainings == 7
     assert registry.load_segmenter(tmp_path / "out" / "segmenter").level > 0
+    assert [run.images for run in again.runs] == [run.images for run in first.runs]
 
 
 def test_a_cascade_is_fitted_on_the_budget_alone(images, tmp_path, method, monkeypatch):

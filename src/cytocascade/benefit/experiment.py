@@ -21,7 +21,7 @@ from cytocascade.benefit.report import write_report
 from cytocascade.benefit.results import BaseUsed, Benefit, Experiment, Run, SegmenterUsed, Window, write_benefit
 from cytocascade.benefit.selection import AGREEMENT_FILE, write_agreement
 from cytocascade.benefit.splits import Split, split_images
-from cytocascade.benefit.training import Job, Laboratory, run_job
+from cytocascade.benefit.training import Job, Laboratory, run_job, run_key
 from cytocascade.bundle import Bundle, find_bundle, load_bundle
 from cytocascade.errors import CytoCascadeError
 from cytocascade.fitting import FitOptions, fingerprint_of, fit
@@ -127,7 +127,7 @@ def run_benefit(
     if runs:
         write_report(benefit, laboratory, arms)
     if keep and not benefit.missing:
-        _keep_best(benefit, laboratory, arms)
+        _keep_best(benefit, laboratory, arms, fingerprint, report)
     return benefit
 
 
@@ -310,10 +310,19 @@ def machine() -> str:
     return f"{words}, {torch.cuda.get_device_name(0)}" if torch.cuda.is_available() else words
 
 
-def _keep_best(benefit: Benefit, laboratory: Laboratory, arms: Sequence[Arm]) -> None:
-    """Keep the segmenter of the best arm, and only that."""
-    best = max(arms, key=lambda arm: benefit.arms[arm.name]["SEG"].mean)
-    target = laboratory.out / KEPT_SEGMENTER
-    if target.exists():
-        shutil.rmtree(target)
-    shutil.copytree(laboratory.model_folder(Job(best, 0)), target)
+def _keep_best(benefit: Benefit, laboratory: Laboratory, arms: Sequence[Arm], fingerprint: str, report: Report) -> None:
+    """Keep the segmenter of the best arm's first seed, and only that."""
+    best = Job(max(arms, key=lambda arm: benefit.arms[arm.name]["SEG"].mean), 0)
+    target, record = laboratory.out / KEPT_SEGMENTER, laboratory.out / "kept.json"
+    wanted = {"arm": best.arm.name, "key": run_key(best, laboratory, fingerprint)}
+    if target.exists() and record.exists() and json.loads(record.read_bytes()) == wanted:
+        return
+    if not laboratory.model_folder(best).exists():
+        # Trained before keeping was asked for: the same training gives the same segmenter.
+        laboratory.run_file(best).unlink()
+        with one_thread():
+            run_job(best, laboratory, fingerprint, report)
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.move(laboratory.model_folder(best), target)
+    shutil.rmtree(laboratory.model_folder(best).parent)
+    write_json(record, wanted)

@@ -189,8 +189,6 @@ def kept_run(job: Job, laboratory: Laboratory, fingerprint: str) -> Run | None:
             path=file,
             hint="Choose another --out, or replace what is there with --overwrite.",
         )
-    if job.seed == 0 and laboratory.keep and not laboratory.model_folder(job).exists():
-        return None
     return run
 
 

@@ -133,11 +133,17 @@ def _run(
                 tasks[what] = bar.add_task(what, total=total, remark="")
             bar.update(tasks[what], completed=done, total=total, remark=remark)
 
-        found = run_benefit(list(dataset), out, options, data=[images.name], progress=report, **given)
+        found = run_benefit(list(dataset), out, options, data=[_name_of(images)], progress=report, **given)
     console.print(found.verdict, soft_wrap=True)
     if found.missing:
         console.print(f"{len(found.missing)} runs are still to do: give the same command again to go on.")
     typer.echo(str(out / "index.html"))
+
+
+def _name_of(images: Path) -> str:
+    """Return what a data set is called: its folder, not the one of its images."""
+    folder = images.resolve()
+    return folder.parent.name if folder.name.lower() in ("images", "image", "imgs", "train") else folder.name
 
 
 def _processes(workers: int | None, device: str) -> int:

@@ -77,7 +77,7 @@ def trilinear_matrix(points: FloatArray, size: int) -> scipy.sparse.csr_array:
     position = np.clip((np.asarray(points, dtype=np.float32)[:, ::-1] + 1) * (0.5 * (size - 1)), 0, size - 1)
     position = position.astype(np.float32)
     low = np.minimum(position.astype(np.int32), size - 2)
-    part = position - low.astype(np.float32)
+    part: Array = position - low.astype(np.float32)
     count, ndim = position.shape
     columns = np.zeros((count, 1), dtype=np.int32)
     weights = np.ones((count, 1), dtype=np.float32)
