@@ -1,6 +1,7 @@
 """The experiment from images to verdict."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -143,6 +144,13 @@ def test_the_folder_of_another_experiment_is_refused_and_replaced_on_demand(imag
     with pytest.raises(CytoCascadeError, match="another experiment is here"):
         run_benefit(images[::-1], out, options(arms=("real",)))
     assert run_benefit(images[::-1], out, options(arms=("real",)), overwrite=True).runs
+
+
+def test_images_with_cells_that_are_not_annotated_are_refused(images, tmp_path, method):
+    sparse = [replace(images[0], sparse=True), *images[1:]]
+    with pytest.raises(CytoCascadeError, match="not annotated completely"):
+        run_benefit(sparse, tmp_path / "out", options(arms=("real",)))
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_of_other_files_is_never_removed(images, tmp_path, method):

@@ -86,13 +86,15 @@ def run_benefit(
     Raises
     ------
     CytoCascadeError
-        If there are too few images, an option is not possible, or `out` holds another experiment.
+        If there are too few images or incomplete annotations, an option is not possible, or `out` holds another
+        experiment.
     """
     begun = time.monotonic()
     options, report = options or BenefitOptions(), progress or (lambda what, done, total, remark: None)
     arms, budget, method = options.parsed_arms(), Budget.parsed(options.budget), method_named(options.segmenter)
     version = method.version()
     base = None if options.base == "scratch" else load_bundle(find_bundle(options.base))
+    _refuse_sparse(images)
     split = split_images(
         images,
         budget,
@@ -101,7 +103,9 @@ def run_benefit(
         seed=options.seed,
         validate=options.score_on == "validation",
     )
-    fitting = FitOptions(budget=options.fit_seconds, steps=options.fit_steps, seed=options.seed)
+    fitting = FitOptions(
+        budget=options.fit_seconds, steps=options.fit_steps, seed=options.seed, device=options.training.device
+    )
     fingerprint = fingerprint_of(images, FitOptions(), None, _what_is_fixed(options), version)
     _claim(out, fingerprint, overwrite=overwrite)
     laboratory = Laboratory(split, options, out, keep=keep, replace=overwrite)
@@ -129,6 +133,16 @@ def run_benefit(
     if keep and not benefit.missing:
         _keep_best(benefit, laboratory, arms, fingerprint, report)
     return benefit
+
+
+def _refuse_sparse(images: Sequence[AnnotatedImage]) -> None:
+    sparse = [image.name for image in images if image.sparse]
+    if sparse:
+        raise CytoCascadeError(
+            f"{len(sparse)} images are not annotated completely ({', '.join(sparse[:5])}): cells that are found in them "
+            "rightly would count as invented",
+            hint="Leave these images out.",
+        )
 
 
 def _what_is_fixed(options: BenefitOptions) -> str:
