@@ -139,8 +139,8 @@ def _refuse_sparse(images: Sequence[AnnotatedImage]) -> None:
     sparse = [image.name for image in images if image.sparse]
     if sparse:
         raise CytoCascadeError(
-            f"{len(sparse)} images are not annotated completely ({', '.join(sparse[:5])}): cells that are found in them "
-            "rightly would count as invented",
+            f"{len(sparse)} images are not annotated completely ({', '.join(sparse[:5])}): cells rightly found in them "
+            "would count as invented",
             hint="Leave these images out.",
         )
 
