@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cytocascade.benefit.crew import in_processes, one_thread
+from cytocascade.benefit.crew import in_processes
 
 
 def square(number: int, offset: int, report) -> tuple[int, int]:
@@ -31,13 +31,6 @@ def test_reports_of_other_processes_arrive():
     heard = []
     list(in_processes([(1,), (2,)], square, (0,), workers=2, report=lambda *what: heard.append(what)))
     assert sorted(heard) == [("squares", 1, 10, ""), ("squares", 2, 10, "")]
-
-
-def test_the_thread_count_is_put_back():
-    before = torch.get_num_threads()
-    with one_thread():
-        assert torch.get_num_threads() == 1
-    assert torch.get_num_threads() == before
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 import torch
 
+from cytocascade.diffusion.sampling import single_threaded_torch
+
 Result = TypeVar("Result")
 Report = Callable[[str, int, int, str], None]
 """Called with (what is worked on, done, in all, remark)."""
@@ -52,7 +54,7 @@ def in_processes(
         for task in tasks:
             if not may_start():
                 return
-            with one_thread():
+            with single_threaded_torch():
                 result = work(*task, *shared, report)
             yield result
         return
@@ -81,17 +83,6 @@ def in_processes(
         raise
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch compute on one thread, and as before afterwards."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 _task: tuple[Callable[..., Any], tuple[Any, ...]] | None = None

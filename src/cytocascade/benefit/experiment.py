@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from cytocascade import __version__
-from cytocascade.benefit.crew import Report, in_processes, one_thread
+from cytocascade.benefit.crew import Report, in_processes
 from cytocascade.benefit.material import Maker, image_files, kept_images, make_and_keep
 from cytocascade.benefit.options import Arm, BenefitOptions, Budget, Source
 from cytocascade.benefit.report import write_report
@@ -23,6 +23,7 @@ from cytocascade.benefit.selection import AGREEMENT_FILE, write_agreement
 from cytocascade.benefit.splits import Split, split_images
 from cytocascade.benefit.training import Job, Laboratory, run_job, run_key
 from cytocascade.bundle import Bundle, find_bundle, load_bundle
+from cytocascade.diffusion.sampling import single_threaded_torch
 from cytocascade.errors import CytoCascadeError
 from cytocascade.fitting import FitOptions, fingerprint_of, fit
 from cytocascade.images.stacks import StackDataset
@@ -206,7 +207,7 @@ def _prepare(
         report(source, count - len(lacking), count, "")
         if lacking and source == "simulator":
             report(source, count - len(lacking), count, "measuring the real images")
-            with one_thread():
+            with single_threaded_torch():
                 _ = maker.simulator
         done = count - len(lacking)
         for _ in in_processes(
@@ -258,13 +259,13 @@ def _rank(laboratory: Laboratory, count: int, report: Report) -> None:
     job = Job(Arm.parsed("real"), 0)
     if not judge.exists():
         lab = Laboratory(laboratory.split, plain, judge.with_name("judging"), keep=True)
-        with one_thread():
+        with single_threaded_torch():
             run_job(job, lab, "judge", report)
         shutil.move(lab.model_folder(job), judge)
         shutil.rmtree(lab.out)
     report("ranking", 0, count, "")
     images = kept_images(folder, count, laboratory.split.budget[0])
-    with one_thread():
+    with single_threaded_torch():
         write_agreement(images, load_segmenter(judge), folder)
     report("ranking", count, count, "")
 
@@ -334,7 +335,7 @@ def _keep_best(benefit: Benefit, laboratory: Laboratory, arms: Sequence[Arm], fi
     if not laboratory.model_folder(best).exists():
         # Trained before keeping was asked for: the same training gives the same segmenter.
         laboratory.run_file(best).unlink()
-        with one_thread():
+        with single_threaded_torch():
             run_job(best, laboratory, fingerprint, report)
     shutil.rmtree(target, ignore_errors=True)
     shutil.move(laboratory.model_folder(best), target)

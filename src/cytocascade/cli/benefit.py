@@ -9,7 +9,7 @@ import typer
 
 from cytocascade.arguments import checked_model, parse_duration, parse_spacing
 from cytocascade.cli.options import Components, Dim, Images, Layout, Masks, Overwrite, Seed, Spacing
-from cytocascade.cli.terminal import app, console, progress_bar
+from cytocascade.cli.terminal import app, console, progress_bar, stages
 
 if TYPE_CHECKING:
     from cytocascade.benefit.options import BenefitOptions
@@ -125,14 +125,7 @@ def _run(
     )
     for warning in dataset.warnings:
         console.print(f"[yellow]Note:[/] {warning}", soft_wrap=True)
-    with progress_bar() as bar:
-        tasks: dict[str, Any] = {}
-
-        def report(what: str, done: int, total: int, remark: str) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(what, total=total, remark="")
-            bar.update(tasks[what], completed=done, total=total, remark=remark)
-
+    with stages() as report:
         found = run_benefit(list(dataset), out, options, data=[_name_of(images)], progress=report, **given)
     console.print(found.verdict, soft_wrap=True)
     if found.missing:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from cytocascade import __version__
 from cytocascade.arguments import parse_spacing
 from cytocascade.cli.options import Layout, Seed, Spacing, Sparse
-from cytocascade.cli.terminal import app, progress_bar
+from cytocascade.cli.terminal import app, stages
 
 
 @app.command()
@@ -31,14 +31,7 @@ def evaluate(
     """Compare synthetic with real images, or volumes: figures, floors, pictures."""
     from cytocascade.evaluation import evaluate_folders
 
-    with progress_bar() as bar:
-        tasks: dict[str, Any] = {}
-
-        def report(stage: str, fraction: float) -> None:
-            if stage not in tasks:
-                tasks[stage] = bar.add_task(stage, total=100, remark="")
-            bar.update(tasks[stage], completed=round(100 * fraction))
-
+    with stages() as report:
         evaluate_folders(
             real,
             synthetic,
@@ -50,7 +43,7 @@ def evaluate(
             dim=dim,
             seed=seed,
             features=features,  # type: ignore[arg-type]
-            progress=report,
+            progress=lambda stage, fraction: report(stage, round(100 * fraction), 100, ""),
         )
     typer.echo(str(out / "index.html"))
 

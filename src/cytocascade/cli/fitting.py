@@ -21,7 +21,7 @@ from cytocascade.cli.options import (
     Spacing,
     Sparse,
 )
-from cytocascade.cli.terminal import app, console, progress_bar
+from cytocascade.cli.terminal import app, console, stages
 from cytocascade.errors import CytoCascadeError
 
 if TYPE_CHECKING:
@@ -75,14 +75,7 @@ def fit(
     base = base or ("nuclei" if dim == 2 else "nuclei3d")
     start = None if base == "scratch" else load_bundle(find_bundle(base))
     options = FitOptions(budget=seconds, steps=steps, seed=seed, device=checked_device(device))
-    with progress_bar() as bar:
-        tasks: dict[str, Any] = {}
-
-        def report(stage: str, done: int, total: int, remark: str) -> None:
-            if stage not in tasks:
-                tasks[stage] = bar.add_task(stage, total=total, remark="")
-            bar.update(tasks[stage], completed=done, total=total, remark=remark)
-
+    with stages() as report:
         given: dict[str, Any] = {
             "base": start, "name": name, "resume": resume, "overwrite": overwrite, "progress": report
         }  # fmt: skip

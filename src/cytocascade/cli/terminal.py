@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 app = typer.Typer(
     name="cytocascade",
@@ -26,3 +29,17 @@ def progress_bar() -> Progress:
         TextColumn("{task.fields[remark]}"),
         console=console,
     )
+
+
+@contextmanager
+def stages() -> Iterator[Callable[[str, int, int, str], None]]:
+    """Show one bar per stage; yield what is called with (stage, done, in all, remark)."""
+    with progress_bar() as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def report(stage: str, done: int, total: int, remark: str) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, total=total, remark="")
+            bar.update(tasks[stage], completed=done, total=total, remark=remark)
+
+        yield report

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -124,7 +124,7 @@ def map_single_threaded(function: Callable[[T], R], items: Sequence[T], workers:
 
 
 @contextmanager
-def single_threaded_torch():  # type: ignore[no-untyped-def]
+def single_threaded_torch() -> Iterator[None]:
     """Let every torch operation inside the block run on one core."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
