@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from cytocascade.benefit.crew import Report
 from cytocascade.benefit.material import kept_images, wanted_images
 from cytocascade.benefit.options import Arm, BenefitOptions, Source
 from cytocascade.benefit.results import CurvePoint, ImageResult, Run
@@ -29,9 +30,6 @@ MONITORED = 2
 """Images that are segmented now and then during a training, to see that it has converged."""
 
 MONITOR_POINTS = 5
-
-RunProgress = Callable[[str, int, int, str], None]
-"""Called with (name of the run, steps done, in all, remark)."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +102,7 @@ class Laboratory:
         return self.out / "segmenters" / job.name
 
 
-def run_job(job: Job, laboratory: Laboratory, fingerprint: str, progress: RunProgress) -> Run:
+def run_job(job: Job, laboratory: Laboratory, fingerprint: str, progress: Report) -> Run:
     """Train and test one segmenter, and keep the result; a run that was kept is returned as it is."""
     kept = kept_run(job, laboratory, fingerprint)
     if kept is not None:
@@ -116,12 +114,12 @@ def run_job(job: Job, laboratory: Laboratory, fingerprint: str, progress: RunPro
     usual = options.training.cell_diameter or mean_diameter(laboratory.split.budget)
     training = options.training.model_copy(update={"cell_diameter": usual})
     curve: list[CurvePoint] = []
-    losses: dict[int, float] = {}
     watched = _watched(job, laboratory)
-    paused = 0.0
+    paused, latest = 0.0, 0.0
 
     def report(done: int, total: int, loss: float) -> None:
-        losses[done] = loss
+        nonlocal latest
+        latest = loss
         progress(job.name, done, total, f"loss {loss:.3f}")
 
     def monitor(step: int, segmenter: Segmenter) -> None:
@@ -130,7 +128,7 @@ def run_job(job: Job, laboratory: Laboratory, fingerprint: str, progress: RunPro
         score = None
         if watched:
             score = summarise([_scored(segmenter, image)[0] for image in watched])["SEG"]
-        curve.append(CurvePoint(step=step, loss=losses[step], validation=score))
+        curve.append(CurvePoint(step=step, loss=latest, validation=score))
         paused += time.monotonic() - begun
 
     begun = time.monotonic()
