@@ -113,18 +113,11 @@ def _run(
     **given: Any,
 ) -> None:
     from cytocascade.benefit.experiment import run_benefit
-    from cytocascade.images import read_dataset
+    from cytocascade.cli.fitting import read_annotated
 
-    dataset = read_dataset(
-        images,
-        masks,
-        spacing=None if spacing is None else parse_spacing(spacing),
-        layout=layout,
-        label_components=label_components,
-        dim=options.dim,
+    dataset = read_annotated(
+        images, masks, spacing=spacing, layout=layout, label_components=label_components, dim=options.dim
     )
-    for warning in dataset.warnings:
-        console.print(f"[yellow]Note:[/] {warning}", soft_wrap=True)
     with stages() as report:
         found = run_benefit(list(dataset), out, options, data=[_name_of(images)], progress=report, **given)
     console.print(found.verdict, soft_wrap=True)

@@ -64,7 +64,9 @@ def fit(
     """Fit a cascade to annotated images, or for volumes (--dim 3) to annotated slices of stacks."""
     seconds = None if steps is not None else parse_duration(budget)
     if dim == 2:
-        dataset: Any = _read(images, masks, spacing, sparse, layout, label_components)
+        dataset: Any = read_annotated(
+            images, masks, spacing=spacing, sparse=sparse, layout=layout, label_components=label_components
+        )
     else:
         dataset = _read_stacks(images, masks, spacing, sparse, layout, label_components, slices)
     from cytocascade.bundle import find_bundle, load_bundle
@@ -164,9 +166,17 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _read(
-    images: Path, masks: Path | None, spacing: str | None, sparse: bool, layout: str, label_components: bool
+def read_annotated(
+    images: Path,
+    masks: Path | None,
+    *,
+    spacing: str | None,
+    layout: str,
+    label_components: bool,
+    sparse: bool = False,
+    dim: int = 2,
 ) -> AnnotatedDataset:
+    """Read a data set as the options of a command say, and show what is remarkable about it."""
     from cytocascade.images import read_dataset
 
     dataset = read_dataset(
@@ -176,6 +186,7 @@ def _read(
         sparse=sparse,
         layout=layout,
         label_components=label_components,
+        dim=dim,
     )
     for warning in dataset.warnings:
         console.print(f"[yellow]Note:[/] {warning}", soft_wrap=True)
