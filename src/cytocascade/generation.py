@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +26,7 @@ from cytocascade.population import (
     paint_labels,
     place_cells,
 )
-from cytocascade.population.field import FieldCell, assemble_signal, nearest_outline, seams
+from cytocascade.population.field import Contacts, FieldCell, assemble_signal, nearest_outline
 from cytocascade.population.placement import PlacedCell
 from cytocascade.seeding import derive_seed, numpy_generator
 from cytocascade.textures.model import fade, grain, sample_textures, without_holes
@@ -68,7 +69,7 @@ def draw_sample(bundle: Bundle, options: GenerationOptions, seed: int, index: in
         "descriptors": [[round(float(value), 6) for value in row] for row in descriptors],
         "cell_seed": derive_seed(seed, *keys, "cell"),
         "noise_seed": derive_seed(seed, *keys, "noise"),
-        **({} if variety.seam is None else {"seam": variety.seam}),
+        **({} if variety.seam is None else {"seam": variety.seam, "seam_width": variety.seam_width}),
     }
 
 
@@ -169,7 +170,8 @@ def prepare_field(
     shapes = [cell.mask for cell in cells]
     shape = tuple(params["shape"])
     placed = place_cells(shapes, shape, placement)
-    labels, owner_of = paint_labels(placed.cells, shapes, shape)
+    contacts = _contacts(bundle, params, placed.cells, cells)
+    labels, owner_of = paint_labels(placed.cells, shapes, shape, owner=None if contacts is None else contacts.owner)
     order = [owner_of[label] for label in sorted(owner_of)]
     used = sorted({place.index for place in order})
     signal = _textures(bundle, masks.distance, descriptors, seeds, used, options, workers, light)
@@ -220,6 +222,7 @@ def clean_field(bundle: Bundle, params: dict[str, Any], prepared: PreparedField)
         brightness[:] = 1.0
     level = float(drawn["gain"]) * params["options"]["brightness_scale"] * brightness
     shown = prepared.signal if config.modality == "phase" else without_holes(prepared.signal, prepared.distance)
+    contacts = _contacts(bundle, params, prepared.placed, prepared.cells)
     light, extent, strength = assemble_signal(
         prepared.placed,
         prepared.cells,
@@ -230,14 +233,28 @@ def clean_field(bundle: Bundle, params: dict[str, Any], prepared: PreparedField)
         owner=prepared.labels if config.modality == "phase" else None,
         edge=partial(edge_factor, factors=config.edge_factor) if config.edge_factor else None,
         strength=grain_strengths(params, config.grain_spread),
-        pressed=prepared.labels if "seam" in params and config.modality != "phase" else None,
+        pressed=contacts,
     )
-    if "seam" in params:
-        light = light * seams(prepared.labels, params["seam"])
+    if contacts is not None:
+        light = light * contacts.seams(params["seam"], reach=_usual_diameter(prepared.cells), seed=params["cell_seed"])
     background = render_background(
         drawn, bundle.imaging, prepared.labels.shape, light, texture_factor=config.background_texture
     )
     return CleanField(light, background, extent, extent * strength)
+
+
+def _contacts(
+    bundle: Bundle, params: dict[str, Any], placed: Sequence[PlacedCell], cells: Sequence[FieldCell]
+) -> Contacts | None:
+    """Return where cells are pressed together; None if they shine through each other, or one lies on the other."""
+    if "seam" not in params or bundle.config.modality == "phase":
+        return None
+    return Contacts.of(placed, cells, tuple(params["shape"]), params["seam_width"] * _usual_diameter(cells))
+
+
+def _usual_diameter(cells: Sequence[FieldCell]) -> float:
+    """Return the diameter, in pixels, of a disc as large as the median cell."""
+    return 2 * math.sqrt(float(np.median([cell.mask.sum() for cell in cells])) / math.pi) if cells else 1.0
 
 
 def grain_strengths(params: dict[str, Any], spread: float) -> list[float]:

@@ -31,6 +31,9 @@ long border. Label images cannot tell how cells overlap, so none of this is fitt
 DARKEST_SEAM, BRIGHTEST_SEAM = -0.25, 0.15
 """Light along the border of pressed cells, relative to that beside it, at its extremes."""
 
+SHARPEST_SEAM, WIDEST_SEAM = 0.02, 0.06
+"""Standard deviation of that border, in diameters of the usual cell, at its extremes."""
+
 GAIN_SPREAD = 0.5
 """Standard deviation of the logarithm of the light of all cells of an image, at variety 1."""
 
@@ -48,6 +51,8 @@ class ImageVariety(BaseModel):
     """Share of the gathered cells that are pressed against another; none: as fitted."""
     seam: float | None = None
     """Relative light along the borders of pressed cells, which then do not shine through each other; none: they do."""
+    seam_width: float | None = None
+    """Standard deviation of these borders, in diameters of the usual cell."""
     gain: float = 1.0
     """Factor on the light of all cells, while background and camera stay."""
     reach: float = 0.0
@@ -70,13 +75,14 @@ class ImageVariety(BaseModel):
             return cls()
         generator = numpy_generator(seed, *keys, "variety")
         low, high = (variety * math.log(end) for end in (SPARSEST, DENSEST))
-        density, crowded, touching, light, pressed, seam = generator.random(6)
+        density, crowded, touching, light, pressed, seam, width = generator.random(7)
         gathered = crowded < CROWDED * variety
         return cls(
             density=round(math.exp(low + (high - low) * density), 4),
             touching=round(MOST_TOUCHING * touching, 4) if gathered else None,
             overlap=round(MOST_PRESSED * pressed, 4) if gathered else None,
             seam=round(DARKEST_SEAM + (BRIGHTEST_SEAM - DARKEST_SEAM) * seam, 4) if gathered else None,
+            seam_width=round(SHARPEST_SEAM + (WIDEST_SEAM - SHARPEST_SEAM) * width, 4) if gathered else None,
             gain=round(math.exp(variety * GAIN_SPREAD * _normal(light)), 4),
             reach=variety,
         )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from skimage.measure import regionprops
 
-from cytocascade.population.field import FieldCell, assemble_signal, nearest_outline, seams, to_field_grid
+from cytocascade.population.field import Contacts, FieldCell, assemble_signal, nearest_outline, to_field_grid
 from cytocascade.population.labels import paint_labels
 from cytocascade.population.placement import PlacedCell
 from cytocascade.types import FloatArray
@@ -115,13 +115,18 @@ def test_cells_replace_each_other_in_phase_contrast() -> None:
     assert np.allclose(light[labels == 2], 30, atol=1e-3)
 
 
+def pressed_pair() -> tuple[list[PlacedCell], list[FieldCell], Contacts]:
+    placed, cells = [place(0, (20, 20)), place(1, (20, 46))], [cell(), cell()]
+    return placed, cells, Contacts.of(placed, cells, (80, 120))
+
+
 def test_pressed_cells_do_not_shine_through_each_other_but_their_rims_do() -> None:
-    placed = [place(0, (20, 20)), place(1, (20, 46))]
-    cells, reach = [cell(), cell()], np.repeat(np.clip(distance() / 4 + 1, 0, 1)[None], 2, axis=0)
+    placed, cells, contacts = pressed_pair()
+    reach = np.repeat(np.clip(distance() / 4 + 1, 0, 1)[None], 2, axis=0)
     labels, _ = paint_labels(placed, [c.mask for c in cells], (80, 120))
     level = [50.0, 30.0]
     added, _, _ = assemble_signal(placed, cells, rimmed(2), reach, level, (80, 120))
-    pressed, _, _ = assemble_signal(placed, cells, rimmed(2), reach, level, (80, 120), pressed=labels)
+    pressed, _, _ = assemble_signal(placed, cells, rimmed(2), reach, level, (80, 120), pressed=contacts)
     both = added > 75
     assert both.sum() > 50
     assert added[both].mean() > 78
@@ -130,14 +135,49 @@ def test_pressed_cells_do_not_shine_through_each_other_but_their_rims_do() -> No
     assert np.allclose(pressed[lonely], added[lonely], atol=3.0)
 
 
-def test_seams_run_along_borders_between_cells_only() -> None:
-    labels = np.zeros((40, 60), dtype=np.uint16)
-    labels[10:30, 10:30], labels[10:30, 30:50] = 1, 2
-    factor = seams(labels, -0.25)
-    assert factor[20, 29] == pytest.approx(0.75, abs=0.05)
-    assert factor[20, 12] == factor[20, 47] == factor[5, 30] == 1
-    assert np.array_equal(seams(labels, 0.0), np.ones(labels.shape, np.float32))
-    assert np.array_equal(seams(np.minimum(labels, 1), -0.25), np.ones(labels.shape, np.float32))
+def test_pressed_cells_meet_halfway_between_their_outlines() -> None:
+    placed, cells, contacts = pressed_pair()
+    masks = [c.mask for c in cells]
+    labels, _ = paint_labels(placed, masks, (80, 120), owner=contacts.owner)
+    first = (labels == 1).sum()
+    assert abs(int(first) - int((labels == 2).sum())) <= 40
+    both = paint_labels(placed[:1], masks, (80, 120))[0].astype(bool) & paint_labels(placed[1:], masks, (80, 120))[0]
+    assert both.sum() > 50
+    assert (labels[both] == contacts.owner[both]).all()
+    rows, columns = np.nonzero(both)
+    middle = int(rows.mean())
+    border = np.flatnonzero(np.diff(labels[middle, columns.min() : columns.max() + 1].astype(int)))
+    assert border.tolist() == pytest.approx([(np.ptp(columns)) / 2], abs=1)
+
+
+def test_the_light_passes_from_one_pressed_cell_to_the_other_over_the_width_of_the_border() -> None:
+    x = np.arange(41, dtype=np.float32)[None]
+    one, other = 30 - x, x - 10
+    everywhere = (slice(None), slice(None))
+    widths = []
+    for blur in (1.0, 3.0):
+        owner = np.where(one > other, 1, 2)
+        contacts = Contacts(owner, np.maximum(one, other), np.minimum(one, other), blur)
+        first, second = contacts.share(1, everywhere, one)[0], contacts.share(2, everywhere, other)[0]
+        assert first[20] == pytest.approx(0.5, abs=1e-3)
+        assert np.allclose((first + second)[16:25], 1.0, atol=0.05)
+        assert first[5] == pytest.approx(1.0, abs=1e-3)
+        assert second[35] == pytest.approx(1.0, abs=1e-3)
+        widths.append(((first > 0.16) & (first < 0.84)).sum())
+    assert widths[1] >= 2.5 * widths[0]
+
+
+def test_seams_run_where_outlines_overlap_only() -> None:
+    placed, cells, contacts = pressed_pair()
+    factor = contacts.seams(-0.25, reach=20.0)
+    deep = np.unravel_index(np.argmax(np.minimum(contacts.deepest, contacts.second)), factor.shape)
+    assert 0.4 < factor[deep] < 0.95
+    assert (np.abs(factor - 1) > 0.01).sum() < 0.1 * factor.size
+    assert (factor[contacts.second < -5] == 1).all()
+    assert np.array_equal(factor, contacts.seams(-0.25, reach=20.0))
+    assert not np.array_equal(factor, contacts.seams(-0.25, reach=20.0, seed=1))
+    lonely = Contacts.of(placed[:1], cells, (80, 120))
+    assert np.array_equal(lonely.seams(-0.25), np.ones(factor.shape, np.float32))
 
 
 @pytest.mark.parametrize("corner", [(-10, 40), (60, 40), (20, -12), (20, 100), (-9, -9)])

@@ -28,6 +28,24 @@ def test_hidden_and_outside_cells_get_no_label_and_leave_no_gap() -> None:
     assert (labels == 2).sum() == 8
 
 
+def test_an_owner_of_every_pixel_decides_where_cells_overlap() -> None:
+    owner = np.zeros((12, 12), dtype=np.int32)
+    owner[4:6, 4:6] = 2
+    labels, _ = paint_labels([cell(2, 2), cell(4, 4)], [SQUARE], (12, 12), owner=owner)
+    assert (labels == 1).sum() == 12
+    assert (labels == 2).sum() == 16
+
+
+def test_a_cell_that_is_covered_later_leaves_no_gap_in_the_labels() -> None:
+    cells = [cell(2, 2), cell(2, 2), cell(7, 7)]
+    owner = np.full((12, 12), 2, dtype=np.int32)
+    labels, mapping = paint_labels(cells, [SQUARE], (12, 12), owner=owner)
+    assert np.unique(labels).tolist() == [0, 1, 2]
+    assert mapping == {1: cells[1], 2: cells[2]}
+    assert labels[3, 3] == 1
+    assert labels[8, 8] == 2
+
+
 def test_many_cells_widen_to_uint32_and_never_wrap(monkeypatch: pytest.MonkeyPatch) -> None:
     pixel = np.ones((1, 1), dtype=bool)
     cells = [cell(i // 300, i % 300) for i in range(65_536)]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage as ndi
+from scipy.special import ndtr
 from skimage.measure import regionprops
 
 from cytocascade.population.labels import visible_part
@@ -15,8 +16,11 @@ from cytocascade.population.placement import PlacedCell
 from cytocascade.seeding import numpy_generator
 from cytocascade.types import Array, BoolArray, FloatArray
 
-SEAM_WIDTH = 0.9
-"""Standard deviation, in pixels, of the border between cells that are pressed together, as optics show it."""
+SHARPEST_SEAM = 0.9
+"""Least standard deviation, in pixels, of the border between cells that are pressed together, as optics show it."""
+
+SEAM_SPREAD = 0.1
+"""Standard deviation of the strength of seams within a field."""
 
 ROUGHNESS_STEP = 0.25
 """Step in which the roughness of an outline is varied."""
@@ -145,6 +149,95 @@ def mask_solidity(mask: BoolArray) -> float:
     return float(regionprops(mask.astype(np.uint8))[0].solidity)
 
 
+@dataclass(frozen=True)
+class Contacts:
+    """Where cells that are pressed together meet: halfway between the outlines that they would have alone.
+
+    Attributes
+    ----------
+    owner : ndarray of int, (Y, X)
+        Number, from 1, of the cell that reaches deepest at each pixel; 0 where none is near.
+    deepest, second : ndarray, (Y, X) float32
+        Signed distance to that cell's outline in pixels, positive inside, and the next cell's.
+    blur : float
+        Standard deviation of the border in pixels, as optics show it.
+    """
+
+    owner: Array
+    deepest: FloatArray
+    second: FloatArray
+    blur: float
+
+    @classmethod
+    def of(
+        cls, placed: Sequence[PlacedCell], cells: Sequence[FieldCell], shape: tuple[int, ...], blur: float = 0.0
+    ) -> Contacts:
+        """Find them in a field of `shape` pixels; `blur` is at least `SHARPEST_SEAM`."""
+        owner = np.zeros(shape, dtype=np.int32)
+        deepest, second = (np.full(shape, -np.inf, dtype=np.float32) for _ in range(2))
+        for number, place in enumerate(placed, start=1):
+            window, part = _crop_window(place, cells[place.index], shape)
+            depth, best = cells[place.index].depth[part], deepest[window]
+            above = depth > best
+            np.maximum(second[window], np.where(above, best, depth), out=second[window])
+            owner[window][above] = number
+            best[above] = depth[above]
+        return cls(owner, deepest, second, max(blur, SHARPEST_SEAM))
+
+    def share(self, number: int, window: tuple[slice, ...], depth: FloatArray) -> FloatArray:
+        """Return the part of the light of cell `number` that is not hidden by another.
+
+        Parameters
+        ----------
+        number : int
+            From 1.
+        window : tuple of slice
+            Part of the field.
+        depth : ndarray of float32
+            The cell's signed distance there.
+        """
+        other = np.where(self.owner[window] == number, self.second[window], self.deepest[window])
+        both = ndtr(other / self.blur) * ndtr(depth / self.blur)
+        with np.errstate(invalid="ignore"):
+            own = ndtr((depth - other) / (2 * self.blur))
+        return np.asarray(np.where(np.isfinite(other), 1.0 - both * (1.0 - own), 1.0), dtype=np.float32)
+
+    def seams(self, strength: float, *, reach: float = 1.0, seed: int = 0) -> FloatArray:
+        """Return the factor on the light that draws lines where outlines overlap.
+
+        Parameters
+        ----------
+        strength : float
+            Mean relative light on a seam, minus 1.
+        reach : float
+            Pixels over which the strength varies, by `SEAM_SPREAD`.
+        seed : int
+            Seed of that variation.
+
+        Returns
+        -------
+        ndarray of float32, (Y, X)
+            1 away from borders between cells.
+        """
+        met = np.isfinite(self.second)
+        if not met.any():
+            return np.ones(self.owner.shape, dtype=np.float32)
+        gap = np.subtract(self.deepest, self.second, out=np.full(met.shape, np.inf, dtype=np.float32), where=met) / 2
+        line = np.exp(-0.5 * (gap / self.blur) ** 2) * ndtr(self.second / self.blur)
+        noise = numpy_generator(seed, "seams").standard_normal(self.owner.shape)
+        noise = ndi.gaussian_filter(noise, reach) * (2 * reach * math.sqrt(math.pi))
+        return np.asarray(1.0 + (strength + SEAM_SPREAD * noise) * line, dtype=np.float32)
+
+
+def _crop_window(
+    place: PlacedCell, cell: FieldCell, shape: tuple[int, ...]
+) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """Return the box of the field that a cell's crop covers, and the part of the crop that lies in it."""
+    corner = tuple(start - offset for start, offset in zip(place.corner, cell.offset))
+    box = PlacedCell(index=place.index, corner=corner, placement=place.placement, gap=place.gap, measured_gap=None)
+    return visible_part(box, np.broadcast_to(True, cell.size), shape)
+
+
 def assemble_signal(
     placed: Sequence[PlacedCell],
     cells: Sequence[FieldCell],
@@ -156,7 +249,7 @@ def assemble_signal(
     owner: Array | None = None,
     edge: Callable[[FloatArray], FloatArray] | None = None,
     strength: Sequence[float] | None = None,
-    pressed: Array | None = None,
+    pressed: Contacts | None = None,
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Add up the light of all placed cells.
 
@@ -182,9 +275,9 @@ def assemble_signal(
         inside the mask is restored afterwards.
     strength : sequence of float, optional
         How grainy each cell is; by default 1.
-    pressed : ndarray of int, optional
-        Instance labels like those of `owner`. If given, what another cell hides of a cell does not shine through it,
-        as if they were pressed together; light beside the outlines still adds up.
+    pressed : Contacts, optional
+        If given, cells do not shine through each other: where outlines overlap, each cell's light ends at the border
+        that `Contacts` draws between them; light beside the outlines still adds up.
 
     Returns
     -------
@@ -198,9 +291,7 @@ def assemble_signal(
     total, furthest, strengths = (np.zeros(shape, dtype=np.float32) for _ in range(3))
     for number, place in enumerate(placed, start=1):
         cell = cells[place.index]
-        corner = tuple(start - offset for start, offset in zip(place.corner, cell.offset))
-        box = PlacedCell(index=place.index, corner=corner, placement=place.placement, gap=place.gap, measured_gap=None)
-        window, part = visible_part(box, np.broadcast_to(True, cell.size), shape)
+        window, part = _crop_window(place, cell, shape)
         if total[window].size == 0:
             continue
         light = ndi.map_coordinates(signal[place.index], cell.coordinates, order=3, mode="constant", cval=0.0)
@@ -212,38 +303,11 @@ def assemble_signal(
         if owner is not None:
             light[(owner[window] != number) & (owner[window] != 0)] = 0.0
         if pressed is not None:
-            hidden = (cell.depth[part] > 0) & (pressed[window] != number) & (pressed[window] != 0)
-            if hidden.any():
-                light *= 1.0 - ndi.gaussian_filter(hidden.astype(np.float32), SEAM_WIDTH)
+            light *= pressed.share(number, window, cell.depth[part])
         total[window] += light
         strengths[window][extent > furthest[window]] = 1.0 if strength is None else strength[place.index]
         np.maximum(furthest[window], extent, out=furthest[window])
     return total, furthest, strengths
-
-
-def seams(labels: Array, strength: float) -> FloatArray:
-    """Return the factor on the light that draws a line along the borders between cells.
-
-    Parameters
-    ----------
-    labels : ndarray of int, (Y, X)
-        Instance labels.
-    strength : float
-        Relative light on the border, minus 1.
-
-    Returns
-    -------
-    ndarray of float32, same shape
-        1 away from borders between cells.
-    """
-    border = np.zeros(labels.shape, dtype=bool)
-    for axis in (0, 1):
-        first, second = (np.take(labels, range(start, labels.shape[axis] - 1 + start), axis) for start in (0, 1))
-        met = (first != second) & (first > 0) & (second > 0)
-        border |= np.pad(met, [(0, int(side == axis)) for side in (0, 1)])
-    # A line of one pixel that is blurred keeps sqrt(1 / (2 pi)) / width of its height.
-    line = ndi.gaussian_filter(border.astype(np.float32), SEAM_WIDTH) * (math.sqrt(2 * math.pi) * SEAM_WIDTH)
-    return np.asarray(1.0 + strength * np.minimum(line, 1.0), dtype=np.float32)
 
 
 def _sharpened(light: FloatArray, cell: FieldCell, edge: Callable[[FloatArray], FloatArray]) -> FloatArray:

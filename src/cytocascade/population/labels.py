@@ -27,7 +27,11 @@ def visible_part(
 
 
 def paint_labels(
-    placed: Sequence[PlacedCell], masks: Sequence[BoolArray], shape: tuple[int, ...]
+    placed: Sequence[PlacedCell],
+    masks: Sequence[BoolArray],
+    shape: tuple[int, ...],
+    *,
+    owner: Array | None = None,
 ) -> tuple[Array, dict[int, PlacedCell]]:
     """Paint the instance labels of a field.
 
@@ -42,6 +46,8 @@ def paint_labels(
         The masks that `PlacedCell.index` refers to.
     shape : tuple of int
         Pixels of the field along each axis.
+    owner : ndarray of int, optional
+        Position in `placed`, from 1, of the cell that gets each pixel where several overlap.
 
     Returns
     -------
@@ -52,12 +58,16 @@ def paint_labels(
     """
     labels = np.zeros(shape, dtype=label_dtype(len(placed)))
     cells: dict[int, PlacedCell] = {}
-    for cell in placed:
+    for number, cell in enumerate(placed, start=1):
         mask = masks[cell.index]
         field, part = visible_part(cell, mask, shape)
         window = labels[field]
-        seen = mask[part] & (window == 0)
+        seen = mask[part] & ((window == 0) if owner is None else (window == 0) | (owner[field] == number))
         if seen.any():
             cells[len(cells) + 1] = cell
             window[seen] = len(cells)
+    if owner is not None and (hidden := [label for label in cells if not (labels == label).any()]):
+        # A cell that was there first can be covered entirely by later ones.
+        cells = {new: cells[old] for new, old in enumerate((one for one in cells if one not in hidden), start=1)}
+        labels = np.searchsorted(np.unique(np.append(labels, 0)), labels).astype(labels.dtype)
     return labels, cells
