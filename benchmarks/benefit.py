@@ -51,8 +51,8 @@ SETS = {
     "usiigaci-t98g-phase": Set("even", "0.5", "Base nuclei: no image of this set, and no phase contrast at all."),
     "3d-cultured-nuclei": Set(
         "ordered",
-        "0.8",
-        "Base nuclei3d: fitted on slices of windows 000 and 001 (the pool to learn from); tested on windows 002-009.",
+        "0.5",
+        "Base nuclei3d: fitted on slices of windows 000 and 001 (the pool to learn from); tested on windows 005-009.",
         budgets=("10cells", "1"),
         dim=3,
     ),

@@ -210,3 +210,33 @@ def test_a_cascade_is_fitted_on_the_budget_alone(images, tmp_path, method, monke
     tested = run_benefit(images, tmp_path / "real", options(arms=("real",))).experiment
     assert seen == tested.training_images
     assert not set(seen) & set(tested.test_images)
+
+
+def test_a_cascade_of_other_options_is_replaced_on_demand_with_what_it_made(images, tmp_path, method, monkeypatch):
+    out, made = tmp_path / "out", []
+
+    def fit(taken, folder, fitting, *, overwrite=False, **_):
+        known = folder / "steps"
+        if known.exists() and known.read_text() != str(fitting.steps) and not overwrite:
+            raise CytoCascadeError("exists already", path=folder)
+        folder.mkdir(exist_ok=True)
+        known.write_text(str(fitting.steps))
+
+    def make_and_keep(maker, source, index, folder):
+        made.append(index)
+        for file in module.image_files(folder, index):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(b"image")
+        raise CytoCascadeError("made one")
+
+    monkeypatch.setattr(module, "fit", fit)
+    monkeypatch.setattr(module, "make_and_keep", make_and_keep)
+    old, new = (options(arms=("real+synthetic",), fit_seconds=None, fit_steps=steps) for steps in (1, 2))
+    with pytest.raises(CytoCascadeError, match="made one"):
+        run_benefit(images, out, old)
+    with pytest.raises(CytoCascadeError, match="exists already"):
+        run_benefit(images, out, new)
+    with pytest.raises(CytoCascadeError, match="made one"):
+        run_benefit(images, out, new, overwrite=True)
+    assert made == [0, 0]
+    assert (out / "cascade" / "steps").read_text() == "2"

@@ -9,6 +9,7 @@ import platform
 import shutil
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -226,23 +227,35 @@ def _make(index: int, maker: Maker, source: Source, folder: Path, report: Report
 
 def _fit_cascade(
     laboratory: Laboratory, folder: Path, base: Bundle | None, fitting: FitOptions, report: Report
-) -> Bundle:
+) -> None:
+    """Fit the cascade on the budget; one that was fitted with other options is replaced if runs are."""
     budget = laboratory.split.budget
     if laboratory.options.dim == 2:
-        return fit(list(budget), folder, fitting, base=base, progress=report)
-    stacks = tuple(
-        AnnotatedStack(
-            image=image.image,
-            labels=image.labels,
-            annotated=tuple(range(len(image.image))),
-            spacing=(image.spacing[0], image.spacing[1], image.spacing[2]),
-            name=image.name,
-            spacing_known=image.spacing_known,
+        make = partial(fit, list(budget), folder, fitting, base=base, progress=report)
+    else:
+        stacks = tuple(
+            AnnotatedStack(
+                image=image.image,
+                labels=image.labels,
+                annotated=tuple(range(len(image.image))),
+                spacing=(image.spacing[0], image.spacing[1], image.spacing[2]),
+                name=image.name,
+                spacing_known=image.spacing_known,
+            )
+            for image in budget
         )
-        for image in budget
-    )
-    dataset = StackDataset(stacks=stacks, images=(), layout="memory", root=laboratory.out, files=())
-    return fit_volumes(dataset, folder, fitting, base=base, progress=report)
+        dataset = StackDataset(stacks=stacks, images=(), layout="memory", root=laboratory.out, files=())
+        make = partial(fit_volumes, dataset, folder, fitting, base=base, progress=report)
+    there = folder.exists()
+    try:
+        make()
+    except CytoCascadeError:
+        if not (there and laboratory.replace):
+            raise
+        make(overwrite=True)
+        for source in ("simulator", "synthetic"):
+            for made in (laboratory.out / "added").glob(f"{source}-*"):
+                shutil.rmtree(made)
 
 
 def _rank(laboratory: Laboratory, count: int, report: Report) -> None:
