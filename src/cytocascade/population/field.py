@@ -301,7 +301,8 @@ def assemble_signal(
         where = cell.coordinates[(slice(None), *part)]
         extent = ndi.map_coordinates(grain[place.index], where, order=1, mode="constant", cval=0.0)
         if owner is not None:
-            light[(owner[window] != number) & (owner[window] != 0)] = 0.0
+            hidden = (owner[window] != number) & (owner[window] != 0)
+            light *= 1.0 - ndi.gaussian_filter(hidden.astype(np.float32), SHARPEST_SEAM)
         if pressed is not None:
             light *= pressed.share(number, window, cell.depth[part])
         total[window] += light
