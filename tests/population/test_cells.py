@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from cytocascade.images.descriptors import canonical_area
 from cytocascade.population.cells import CellStatistics
 
 NAMES = ("log_area", "eccentricity", "brightness")
@@ -92,3 +93,28 @@ def test_statistics_survive_json(rows: np.ndarray) -> None:
 def test_impossible_statistics_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         CellStatistics.model_validate({"names": NAMES, "rows": [[1, 2, 3]], **wrong})
+
+
+def test_the_prior_adds_no_cells_much_smaller_than_all_real_ones() -> None:
+    generator = np.random.default_rng(0)
+    rows = 0.1 * generator.standard_normal((10, len(NAMES)))
+    base = generator.standard_normal((400, len(NAMES)))
+    base[:, 0] *= 3.0
+    known = CellStatistics.fit(NAMES, rows, base=CellStatistics.fit(NAMES, base))
+    smallest = canonical_area(known.draw(2000, np.random.default_rng(1), reach=1.0)[:, 0]).min()
+    least = canonical_area(rows[:, 0]).min()
+    assert 0.49 * least < smallest < 0.6 * least
+    only_specks = known.model_copy(update={"prior": [[-20.0, *row[1:]] for row in known.prior]})
+    drawn = only_specks.draw(500, np.random.default_rng(1), reach=1.0)
+    assert canonical_area(drawn[:, 0]).min() > 0.8 * least
+
+
+def test_the_fewer_cells_were_measured_the_more_come_from_the_prior(rows: np.ndarray) -> None:
+    base = CellStatistics.fit(NAMES, rows + np.array([0.0, 5.0, 0.0]) * (np.arange(400) % 2)[:, None])
+    shares = []
+    for count in (5, 40):
+        known = CellStatistics.fit(NAMES, rows[:count], base=base)
+        limit = draw(known.model_copy(update={"prior": []}), reach=1.0)[:, 1].max()
+        shares.append((draw(known, reach=1.0)[:, 1] > limit).mean())
+        assert np.array_equal(draw(known), draw(known.model_copy(update={"prior": []})))
+    assert shares[0] > 1.5 * shares[1] > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,10 @@ PRIOR_WORTH = 10
 
 RARE_SHARE = 0.2
 """Share of the prior's cells that are chosen evenly over all sizes, so that small fragments are seen at all."""
+
+SMALLEST_OF_PRIOR = 0.5
+"""Area of the smallest cells that the prior may add, relative to the smallest real cell. What is much smaller than all
+that was annotated is likely to be debris here, whatever it was where the prior comes from."""
 
 MOST_PRIOR = 500
 """Cells that are kept of a base."""
@@ -96,6 +101,10 @@ class CellStatistics(BaseModel):
     def _with_prior(self, drawn: Array, reach: float, generator: np.random.Generator) -> Array:
         """Replace some of the drawn cells by such of the prior."""
         prior = np.asarray(self.prior)
+        # The first descriptor is twice the logarithm of the area.
+        prior = prior[prior[:, 0] >= min(row[0] for row in self.rows) + 2 * math.log(SMALLEST_OF_PRIOR)]
+        if not len(prior):
+            return drawn
         share = reach * PRIOR_WORTH / (PRIOR_WORTH + len(self.rows))
         taken, rare, place = generator.random((3, len(drawn)))
         usual = (place * len(prior)).astype(int)
