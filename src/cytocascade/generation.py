@@ -249,7 +249,9 @@ def _contacts(
     """Return where cells are pressed together; None if they shine through each other, or one lies on the other."""
     if "seam" not in params or bundle.config.modality == "phase":
         return None
-    return Contacts.of(placed, cells, tuple(params["shape"]), params["seam_width"] * _usual_diameter(cells))
+    # Params of samples that were made before borders had a width hold none.
+    width = params.get("seam_width", 0.0) * _usual_diameter(cells)
+    return Contacts.of(placed, cells, tuple(params["shape"]), width)
 
 
 def _usual_diameter(cells: Sequence[FieldCell]) -> float:
