@@ -63,18 +63,18 @@ def test_a_sample_with_variety_can_be_drawn_alone_and_again(nuclei):
 def test_few_cells_borrow_the_tails_of_a_base_and_many_do_not():
     generator = np.random.default_rng(0)
     names = ("log_area", "b", "c")
-    base = CellStatistics.fit(names, np.vstack([generator.normal(size=(300, 3)), [[-7.0, 0.0, 0.0]]]))
-    tiny = {}
+    base = CellStatistics.fit(names, np.vstack([generator.normal(size=(300, 3)), [[7.0, 0.0, 0.0]]]))
+    huge = {}
     for count in (17, 2000):
         statistics = CellStatistics.fit(names, generator.normal(size=(count, 3)) * 0.5, base=base)
         drawn = statistics.draw(4000, np.random.default_rng(1), reach=0.5)
-        tiny[count] = float((drawn[:, 0] < -4).mean())
+        huge[count] = float((drawn[:, 0] > 4).mean())
         assert np.array_equal(
             statistics.draw(50, np.random.default_rng(1)),
             statistics.model_copy(update={"prior": []}).draw(50, np.random.default_rng(1)),
         )
-    assert 0.003 < tiny[17] < 0.2
-    assert tiny[2000] < 0.005
+    assert 0.003 < huge[17] < 0.2
+    assert huge[2000] < 0.005
 
 
 def test_the_prior_has_the_mean_of_the_real_cells():

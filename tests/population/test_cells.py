@@ -107,14 +107,3 @@ def test_the_prior_adds_no_cells_much_smaller_than_all_real_ones() -> None:
     only_specks = known.model_copy(update={"prior": [[-20.0, *row[1:]] for row in known.prior]})
     drawn = only_specks.draw(500, np.random.default_rng(1), reach=1.0)
     assert canonical_area(drawn[:, 0]).min() > 0.8 * least
-
-
-def test_the_fewer_cells_were_measured_the_more_come_from_the_prior(rows: np.ndarray) -> None:
-    base = CellStatistics.fit(NAMES, rows + np.array([0.0, 5.0, 0.0]) * (np.arange(400) % 2)[:, None])
-    shares = []
-    for count in (5, 40):
-        known = CellStatistics.fit(NAMES, rows[:count], base=base)
-        limit = draw(known.model_copy(update={"prior": []}), reach=1.0)[:, 1].max()
-        shares.append((draw(known, reach=1.0)[:, 1] > limit).mean())
-        assert np.array_equal(draw(known), draw(known.model_copy(update={"prior": []})))
-    assert shares[0] > 1.5 * shares[1] > 0
