@@ -31,7 +31,7 @@ long border. Label images cannot tell how cells overlap, so none of this is fitt
 DARKEST_SEAM, BRIGHTEST_SEAM = -0.25, 0.15
 """Light along the border of pressed cells, relative to that beside it, at its extremes."""
 
-SHARPEST_SEAM, WIDEST_SEAM = 0.02, 0.06
+NARROWEST_SEAM, WIDEST_SEAM = 0.02, 0.06
 """Standard deviation of that border, in diameters of the usual cell, at its extremes."""
 
 GAIN_SPREAD = 0.5
@@ -82,7 +82,7 @@ class ImageVariety(BaseModel):
             touching=round(MOST_TOUCHING * touching, 4) if gathered else None,
             overlap=round(MOST_PRESSED * pressed, 4) if gathered else None,
             seam=round(DARKEST_SEAM + (BRIGHTEST_SEAM - DARKEST_SEAM) * seam, 4) if gathered else None,
-            seam_width=round(SHARPEST_SEAM + (WIDEST_SEAM - SHARPEST_SEAM) * width, 4) if gathered else None,
+            seam_width=round(NARROWEST_SEAM + (WIDEST_SEAM - NARROWEST_SEAM) * width, 4) if gathered else None,
             gain=round(math.exp(variety * GAIN_SPREAD * _normal(light)), 4),
             reach=variety,
         )

@@ -252,10 +252,11 @@ def _fit_cascade(
     except CytoCascadeError:
         if not (there and laboratory.replace):
             raise
-        make(overwrite=True)
+        # First what it made: an interruption must not leave images of one cascade beside another.
         for source in ("simulator", "synthetic"):
             for made in (laboratory.out / "added").glob(f"{source}-*"):
                 shutil.rmtree(made)
+        make(overwrite=True)
 
 
 def _rank(laboratory: Laboratory, count: int, report: Report) -> None:

@@ -88,9 +88,7 @@ def to_field_grid(
     mask = depth > 0
     if roughness > 0:
         width = 1.2 * max(float(np.mean(scale)), 1.0)
-        wavering = ndi.gaussian_filter(numpy_generator(seed, "outline").standard_normal(depth.shape), width)
-        # A Gaussian of width s leaves white noise with a standard deviation of 1 / (2 s sqrt(pi)).
-        mask = depth + roughness * wavering * (2 * width * np.sqrt(np.pi)) > 0
+        mask = depth + roughness * _smooth_noise(depth.shape, width, seed, "outline") > 0
     if not (distance > 0).any():
         return None
     if not mask.any():
@@ -224,9 +222,15 @@ class Contacts:
             return np.ones(self.owner.shape, dtype=np.float32)
         gap = np.subtract(self.deepest, self.second, out=np.full(met.shape, np.inf, dtype=np.float32), where=met) / 2
         line = np.exp(-0.5 * (gap / self.blur) ** 2) * ndtr(self.second / self.blur)
-        noise = numpy_generator(seed, "seams").standard_normal(self.owner.shape)
-        noise = ndi.gaussian_filter(noise, reach) * (2 * reach * math.sqrt(math.pi))
+        noise = _smooth_noise(self.owner.shape, reach, seed, "seams")
         return np.asarray(1.0 + (strength + SEAM_SPREAD * noise) * line, dtype=np.float32)
+
+
+def _smooth_noise(shape: tuple[int, ...], width: float, seed: int, name: str) -> Array:
+    """Return noise of variance 1 in two dimensions that is smoothed by a Gaussian of `width` pixels."""
+    noise = ndi.gaussian_filter(numpy_generator(seed, name).standard_normal(shape), width)
+    # The Gaussian leaves white noise with a standard deviation of 1 / (2 width sqrt(pi)).
+    return np.asarray(noise * (2 * width * math.sqrt(math.pi)))
 
 
 def _crop_window(

@@ -62,12 +62,17 @@ def paint_labels(
         mask = masks[cell.index]
         field, part = visible_part(cell, mask, shape)
         window = labels[field]
-        seen = mask[part] & ((window == 0) if owner is None else (window == 0) | (owner[field] == number))
+        mine = window == 0
+        if owner is not None:
+            mine |= owner[field] == number
+        seen = mask[part] & mine
         if seen.any():
             cells[len(cells) + 1] = cell
             window[seen] = len(cells)
-    if owner is not None and (hidden := [label for label in cells if not (labels == label).any()]):
+    seen_at_last = np.bincount(labels.ravel(), minlength=len(cells) + 1) > 0
+    seen_at_last[0] = True
+    if not seen_at_last.all():
         # A cell that was there first can be covered entirely by later ones.
-        cells = {new: cells[old] for new, old in enumerate((one for one in cells if one not in hidden), start=1)}
-        labels = np.searchsorted(np.unique(np.append(labels, 0)), labels).astype(labels.dtype)
+        cells = {new: cells[old] for new, old in enumerate(np.flatnonzero(seen_at_last)[1:].tolist(), start=1)}
+        labels = (np.cumsum(seen_at_last) - 1).astype(labels.dtype)[labels]
     return labels, cells
