@@ -3,8 +3,9 @@
     python benchmarks/benefit.py --data ../shared/data --work runs/benefit [--sets dsb2018-fluo-360] [--time 170m]
 
 Runs `cytocascade benefit` for every set and budget, one after the other. What is there already is not made again, so it
-can be interrupted, and spread over days. The figures of every set go to benchmarks/results/benefit/. `--table` prints
-them as Markdown.
+can be interrupted, and spread over days. The figures of every set go to benchmarks/results/benefit/, and the counts of
+every image of every run to its folder runs/: from there a fresh checkout goes on, as far as images, options and version
+are the same. `--table` prints the figures as Markdown.
 
 The shipped bases have never seen a test image: `nuclei` was trained on images 000-023 of bbbc039-u2os and 000-043 of
 dsb2018-fluo-360 alone, which are the pool to learn from here; `nuclei3d` on windows 000 and 001 of 3d-cultured-nuclei
@@ -22,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results" / "benefit"
+RUNS = RESULTS / "runs"
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def benefit(name: str, budget: str, options: argparse.Namespace) -> Path:
         sys.executable, "-m", "cytocascade.cli", "benefit", "--images", options.data / name / "images",
         "--masks", options.data / name / "masks", "--out", out, "--dim", about.dim, "--budget", budget,
         "--split", about.split, "--test-fraction", about.fraction, "--base-seen", about.seen, *SMALL[about.dim],
-        *about.more,
+        *about.more, "--overwrite",
     ]  # fmt: skip
     if options.arms:
         command += ["--arms", options.arms]
@@ -124,6 +126,29 @@ def figures(out: Path) -> dict[str, object]:
     for run in found["runs"]:
         run["images"] = len(run["images"])
     return found
+
+
+def record(out: Path) -> None:
+    """Keep an experiment: its figures, and its runs with the counts of every image, one file per line."""
+    RUNS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / f"{out.name}.json").write_text(json.dumps(figures(out), indent=1, sort_keys=True) + "\n")
+    files = [out / "experiment.json", *sorted((out / "runs").glob("*.json"))]
+    lines = (
+        json.dumps([str(file.relative_to(out)), json.loads(file.read_bytes())], sort_keys=True, separators=(",", ":"))
+        for file in files
+    )
+    (RUNS / f"{out.name}.jsonl").write_text("".join(line + "\n" for line in lines))
+
+
+def restore(out: Path, anew: list[str]) -> None:
+    """Put recorded runs where `cytocascade benefit` finds them, but for those of the arms `anew`."""
+    recorded = RUNS / f"{out.name}.jsonl"
+    for line in recorded.read_text().splitlines() if recorded.exists() else ():
+        name, content = json.loads(line)
+        target = out / name
+        if not target.exists() and content.get("run", {}).get("arm") not in anew:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(json.dumps(content))
 
 
 def table() -> str:
@@ -168,6 +193,7 @@ def main() -> None:
     parser.add_argument("--budgets", nargs="*", help="only these")
     parser.add_argument("--arms", help="only these, with commas between")
     parser.add_argument("--workers", type=int, help="processes; by default the cores")
+    parser.add_argument("--anew", nargs="*", default=[], help="arms to run again, after a change of the generator")
     parser.add_argument("--tune", action="store_true", help="score on validation images; nothing is recorded")
     parser.add_argument("--time", type=float, help="minutes after which no further run is begun")
     parser.add_argument("--table", action="store_true", help="only print the results as Markdown")
@@ -180,11 +206,11 @@ def main() -> None:
         for budget in SETS[name].budgets:
             if options.budgets and budget not in options.budgets:
                 continue
+            if not options.tune:
+                restore(options.work / f"{name}-{budget}", options.anew)
             out = benefit(name, budget, options)
             if not options.tune:
-                RESULTS.mkdir(parents=True, exist_ok=True)
-                text = json.dumps(figures(out), indent=1, sort_keys=True) + "\n"
-                (RESULTS / f"{name}-{budget}.json").write_text(text)
+                record(out)
     print(table())
 
 

@@ -3,6 +3,9 @@
     python scripts/train_nuclei.py --data ../shared/data --work runs/nuclei --stage masks --steps 3000
     python scripts/train_nuclei.py --data ../shared/data --work runs/nuclei --stage textures --steps 7000
     python scripts/train_nuclei.py --data ../shared/data --work runs/nuclei --stage bundle
+    python scripts/train_nuclei.py --data ../shared/data --work runs/nuclei --stage statistics
+
+The last one keeps the shipped networks and takes statistics and calibration anew.
 
 The split is fixed here: the images below are seen, all others of these sets never are, so that they can
 serve as test images for a cascade that was fitted from this base.
@@ -20,7 +23,7 @@ import tifffile
 import torch
 from safetensors import safe_open
 
-from cytocascade.bundle import Bundle, BundleConfig, pretrained_folder, save_bundle
+from cytocascade.bundle import Bundle, BundleConfig, load_bundle, pretrained_folder, save_bundle
 from cytocascade.calibration import calibrate
 from cytocascade.diffusion.checkpoints import load_denoiser, save_denoiser
 from cytocascade.diffusion.denoiser import Denoiser
@@ -34,6 +37,7 @@ from cytocascade.population.cells import CellStatistics
 from cytocascade.textures.model import TEXTURE_DENOISER, texture_batches
 from cytocascade.types import AnnotatedImage
 
+STAGES = ("masks", "textures")
 SEEN = {"bbbc039-u2os": range(0, 24), "dsb2018-fluo-360": range(0, 44)}
 
 
@@ -55,14 +59,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--stage", choices=("masks", "textures", "bundle"), required=True)
+    parser.add_argument("--stage", choices=("masks", "textures", "bundle", "statistics"), required=True)
     parser.add_argument("--steps", type=int, default=5000)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     if options.stage == "bundle":
-        write_bundle(options.data, options.work, options.seed)
+        steps = {stage: trained_steps(options.work / f"{stage}.checkpoint.safetensors") for stage in STAGES}
+        write_bundle(options.data, options.work, steps, options.seed)
+        return
+    if options.stage == "statistics":
+        shipped = pretrained_folder() / "nuclei"
+        steps = load_bundle(shipped).config.training["steps"]
+        write_bundle(options.data, shipped, steps, options.seed)
         return
     sets = [extract_cells(load(options.data, name, numbers)) for name, numbers in SEEN.items()]
     cells = joined(sets)
@@ -121,13 +131,12 @@ def joined(sets: list[SingleCells]) -> SingleCells:
     )
 
 
-def write_bundle(data: Path, work: Path, seed: int) -> None:
-    """Put the networks and the statistics of the seen BBBC039 images together."""
+def write_bundle(data: Path, networks: Path, steps: dict[str, int], seed: int) -> None:
+    """Put the networks of a folder and the statistics of the seen BBBC039 images together."""
     images = load(data, "bbbc039-u2os", SEEN["bbbc039-u2os"])
     cells = extract_cells(images)
     described = describe_cells(cells)
     imaging = with_gains(fit_imaging(images), [entry.gain for entry in cells.calibration])
-    steps = {stage: trained_steps(work / f"{stage}.checkpoint.safetensors") for stage in ("masks", "textures")}
     config = BundleConfig(
         name="nuclei",
         modality=cells.modality,
@@ -145,8 +154,8 @@ def write_bundle(data: Path, work: Path, seed: int) -> None:
     )
     bundle = Bundle(
         config,
-        load_denoiser(work / "masks.safetensors"),
-        load_denoiser(work / "textures.safetensors"),
+        load_denoiser(networks / "masks.safetensors"),
+        load_denoiser(networks / "textures.safetensors"),
         CellStatistics.fit(DESCRIPTOR_NAMES, described, most=1000),
         fit_population([image.labels for image in images], (1.0, 1.0), seed=seed),
         imaging,

@@ -7,8 +7,10 @@ import pytest
 
 from cytocascade.bundle import BundleConfig
 from cytocascade.calibration import calibrate, fields
+from cytocascade.calibration.light import falling_outwards
 from cytocascade.calibration.noise import grain_strength
 from cytocascade.cascade import Cascade
+from cytocascade.images.edges import EDGE_CENTRES
 from cytocascade.images.noise import high_pass_energy
 from cytocascade.types import AnnotatedImage
 
@@ -20,6 +22,16 @@ def labels() -> np.ndarray:
     found[32:56, 10:50] = 4
     found[58:60, 58:60] = 5
     return found
+
+
+def test_light_outside_never_grows_again_with_the_distance() -> None:
+    factor = np.array([1.0, 1.05, 0.6, 0.7, 0.62, 0.6, 0.7, 0.9, 1.1, 0.9, 1.2, 1.0, 1.0, 1.0])
+    found = falling_outwards(factor)
+    outside = EDGE_CENTRES < 0
+    assert (np.diff(found[outside]) >= 0).all()
+    assert found[0] == found[2] == 0.6
+    assert np.array_equal(found[~outside], factor[~outside])
+    assert (found <= factor).all()
 
 
 def test_energy_of_white_noise_is_its_variance(labels: np.ndarray) -> None:

@@ -216,7 +216,7 @@ def _solidity(roughness: float, seed: int = 3) -> float:
 
 
 def test_rough_outlines_are_less_solid_and_keep_their_area() -> None:
-    typical = [np.mean([_solidity(roughness, seed) for seed in range(8)]) for roughness in (0.8, 0.4, 0.0)]
+    typical = [np.mean([_solidity(roughness, seed) for seed in range(8)]) for roughness in (2.5, 1.2, 0.0)]
     assert typical == sorted(typical)
     assert typical[0] < typical[-1] - 0.005
     smooth, rough = (to_field_grid(_ellipse_distance(), (2.0, 2.0), roughness=r, seed=1) for r in (0.0, 0.5))
@@ -267,3 +267,37 @@ def test_a_speck_is_never_lost(scale: float, roughness: float) -> None:
         cell = to_field_grid(distance(0.8), (scale, scale), roughness=roughness, seed=seed)
         assert cell is not None
         assert cell.mask.any()
+
+
+@pytest.mark.parametrize("roughness", [1.5, -2.0])
+def test_light_ends_where_a_wavering_or_smoothed_outline_does(roughness: float) -> None:
+    y, x = np.mgrid[:64, :64] - 31.5
+    dented = np.minimum(_ellipse_distance(), np.maximum(np.abs(y) - 2.5, 4 - x)).astype(np.float32)
+    canonical = (dented > 0).astype(np.float32)
+
+    def mismatch(roughness: float) -> float:
+        found = to_field_grid(dented, (2.0, 2.0), roughness=roughness, seed=4)
+        assert found is not None
+        lit = ndi.map_coordinates(canonical, found.coordinates, order=1) > 0.5
+        mask = np.zeros(found.size, dtype=bool)
+        mask[tuple(slice(start, start + side) for start, side in zip(found.offset, found.mask.shape))] = found.mask
+        assert np.array_equal(mask, found.depth > 0)
+        return float((lit ^ mask).sum() / mask.sum())
+
+    straight = to_field_grid(dented, (2.0, 2.0))
+    moved = to_field_grid(dented, (2.0, 2.0), roughness=roughness, seed=4)
+    assert straight is not None
+    assert moved is not None
+    away = np.abs((straight.depth > 0).astype(int) - (moved.depth > 0)).sum() / straight.mask.sum()
+    assert away > 0.03
+    assert mismatch(roughness) < max(0.4 * away, 1.5 * mismatch(0.0))
+
+
+def test_wavering_makes_dents_and_no_crinkles() -> None:
+    smooth, rough = (to_field_grid(_ellipse_distance(), (2.0, 2.0), roughness=r, seed=2) for r in (0.0, 1.5))
+    assert smooth is not None
+    assert rough is not None
+    moved = (rough.depth - smooth.depth)[40:90, 40:90]
+    step = np.diff(moved, axis=0)
+    assert moved.std() > 0.7
+    assert step.std() < 0.2 * moved.std()

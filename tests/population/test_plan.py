@@ -7,6 +7,7 @@ import pytest
 
 from cytocascade.errors import CytoCascadeError
 from cytocascade.population import PlacementParams, PopulationOverrides, PopulationStatistics, draw_placement
+from cytocascade.population.statistics import even_cut_fraction
 
 SHAPE, SPACING = (200, 200), (0.5, 0.5)
 
@@ -54,7 +55,9 @@ def test_a_given_count_or_range_is_kept(statistics: PopulationStatistics) -> Non
 
 def test_cells_are_cut_at_the_fitted_rate(statistics: PopulationStatistics) -> None:
     cut = np.concatenate([draw(statistics, seed=i).cut for i in range(60)])
-    assert cut.mean() == pytest.approx(statistics.cut_fraction, abs=0.04)
+    even = even_cut_fraction(statistics.images[0].frame, statistics.mean_extent)
+    assert cut.mean() == pytest.approx(statistics.cut_factor * even, abs=0.04)
+    assert abs(cut.mean() - even) < abs(statistics.cut_fraction - even)
 
 
 def test_denser_fields_have_smaller_gaps(statistics: PopulationStatistics) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from cytocascade.errors import CytoCascadeError
 from cytocascade.population import PopulationStatistics, fit_population
-from cytocascade.population.statistics import MAX_PAIRS, even_cut_fraction
+from cytocascade.population.statistics import MAX_PAIRS, SMALLEST_CUT, even_cut_fraction, smallest_cut
 from cytocascade.types import Array
 
 from .conftest import draw_discs
@@ -83,3 +83,43 @@ def test_even_cut_fraction_is_that_of_boxes_thrown_at_random() -> None:
     corner = np.random.default_rng(0).uniform(-10, 100, (20000, 2))
     inside = ((corner > 0) & (corner < 90)).all(axis=1)
     assert even_cut_fraction((100, 100), (10, 10)) == pytest.approx(1 - inside.mean(), abs=0.01)
+
+
+def _visible_parts(count: int, limit: float, seed: int) -> np.ndarray:
+    """Return the visible parts of discs that a straight frame cuts at evenly spread heights, those below out."""
+    height = np.random.default_rng(seed).random(4 * count + 50)
+    angle = 2 * np.arccos(1 - 2 * height)
+    parts = (angle - np.sin(angle)) / (2 * np.pi)
+    return parts[parts >= limit][:count]
+
+
+@pytest.mark.parametrize("count", [3, 6, 20, 400])
+def test_evenly_cut_cells_show_no_limit_however_few_they_are(count: int) -> None:
+    found = [smallest_cut(_visible_parts(count, 0.0, seed)) for seed in range(40)]
+    assert np.median(found) == pytest.approx(SMALLEST_CUT, abs=0.01)
+
+
+def test_cells_that_are_annotated_only_when_half_seen_show_their_limit() -> None:
+    found = [smallest_cut(_visible_parts(200, 0.3, seed)) for seed in range(20)]
+    assert np.median(found) == pytest.approx(0.3, abs=0.03)
+
+
+def _field(cut: bool, rows: int = 6) -> np.ndarray:
+    """Return discs on a grid, the outer ones cut by the frame or not there at all."""
+    labels = np.zeros((20 * rows, 20 * rows), dtype=np.uint16)
+    y, x = np.mgrid[: labels.shape[0], : labels.shape[1]]
+    number = 0
+    for row in range(rows + 1) if cut else range(1, rows):
+        for column in range(rows + 1) if cut else range(1, rows):
+            number += 1
+            labels[np.hypot(y - 20 * row, x - 20 * column) < 7.5] = number
+    return labels
+
+
+def test_only_an_unlikely_number_of_cut_cells_tells_that_the_spread_is_not_even() -> None:
+    even = fit_population([_field(cut=False, rows=3)], (1.0, 1.0))
+    assert even.cut_fraction == 0
+    assert even.cut_factor > 0.5
+    never = fit_population([_field(cut=False, rows=9)], (1.0, 1.0))
+    assert never.cut_factor == 0
+    assert fit_population([_field(cut=True)], (1.0, 1.0)).cut_factor > 1

@@ -31,7 +31,11 @@ def rim_of(bundle: Bundle, real: Array) -> float:
 
 
 def edge_factors(bundle: Bundle, real: Array, fields: Sequence[Field]) -> list[float]:
-    """Return real over synthetic edge profile, 1 where either is too dark to tell and deep inside."""
+    """Return real over synthetic edge profile, 1 deep inside.
+
+    Outside, the factor never rises with the distance, and where either is too dark to tell it goes on as it was: light
+    that grows again would be a ring around bright cells.
+    """
     noise = typical_noise(bundle.imaging)
     factor = np.ones(len(EDGE_CENTRES))
     for _ in range(2):
@@ -40,8 +44,16 @@ def edge_factors(bundle: Bundle, real: Array, fields: Sequence[Field]) -> list[f
         clear = np.isfinite(real) & (synthetic > 0.01)
         ratio = np.where(clear, np.maximum(real, 0.0) / np.where(clear, synthetic, 1.0), 1.0)
         fading = np.clip((EDGE_CENTRES[-1] - EDGE_CENTRES) / 3.0, 0.0, 1.0)
-        factor = np.clip(factor * (1 + fading * (ratio - 1)), 0.05, 2.5)
+        factor = falling_outwards(np.clip(factor * (1 + fading * (ratio - 1)), 0.05, 2.5))
     return [float(value) for value in factor]
+
+
+def falling_outwards(factor: Array) -> Array:
+    """Return the factor at `EDGE_CENTRES` with rises towards the outside cut off."""
+    outside = EDGE_CENTRES < 0
+    fallen = factor.copy()
+    fallen[outside] = np.minimum.accumulate(factor[outside][::-1])[::-1]
+    return fallen
 
 
 def _profiles(bundle: Bundle, noise: float, field: Field) -> Array:

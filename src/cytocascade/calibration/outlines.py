@@ -13,7 +13,7 @@ from cytocascade.masks.maskddpm import sample_masks
 from cytocascade.population.field import mask_solidity, to_field_grid
 from cytocascade.seeding import derive_seed, numpy_generator
 
-ROUGHNESS = (-2.0, -1.0, -0.5, 0.0, 0.15, 0.3, 0.45, 0.6, 0.8)
+ROUGHNESS = (-2.0, -1.0, -0.5, 0.0, 0.15, 0.3, 0.45, 0.6, 0.8, 1.2, 1.8, 2.5)
 """Outline roughness that is tried."""
 
 

@@ -22,8 +22,15 @@ SHARPEST_SEAM = 0.9
 SEAM_SPREAD = 0.1
 """Standard deviation of the strength of seams within a field."""
 
-ROUGHNESS_STEP = 0.25
-"""Step in which the roughness of an outline is varied."""
+ROUGHNESS_STEP, MOST_STEPS = 0.25, 4
+"""Step in which the roughness of an outline is varied, and how many of them it may be rougher than is typical."""
+
+WAVE = 3.0
+"""Width of the Gaussian, in canonical pixels, that wavering of outlines is smoothed with: dents and bulges of cells, no
+crinkles."""
+
+LOOSENED = 5.0
+"""How far from the outline, in canonical pixels, light moves with an outline that wavers."""
 
 _SPECK = 20
 
@@ -41,9 +48,10 @@ class FieldCell:
     size : tuple of int
         Shape of the box of the crop.
     coordinates : ndarray, (2, height, width)
-        Canonical coordinates of the box's pixels.
+        Canonical coordinates of the box's pixels; beside an outline that wavers or was smoothed they are moved along
+        with it, so that light ends where the mask does.
     depth : ndarray, (height, width) float32
-        Signed distance to the smooth outline in field pixels, positive inside.
+        Signed distance to the outline in field pixels, positive inside.
     """
 
     mask: BoolArray
@@ -65,8 +73,8 @@ def to_field_grid(
     scale : tuple of float
         Field pixels per canonical pixel, along each axis.
     roughness : float
-        Standard deviation, in field pixels, by which the outline wavers as annotated outlines do; negative
-        values smooth it over as many canonical pixels instead.
+        Standard deviation, in field pixels, by which the outline wavers, which canonical masks are too coarse to show;
+        negative values smooth it over as many canonical pixels instead.
     seed : int
         Seed of the wavering.
 
@@ -84,11 +92,14 @@ def to_field_grid(
     if smooth.max() <= 0.5:
         # A speck of a few pixels has no outline to be smoothed.
         smooth = distance
-    depth = ndi.map_coordinates(smooth, coordinates, order=1, mode="nearest") * np.float32(np.mean(scale))
-    mask = depth > 0
+    pixels_each = np.float32(np.mean(scale))
+    depth = ndi.map_coordinates(smooth, coordinates, order=1, mode="nearest") * pixels_each
     if roughness > 0:
-        width = 1.2 * max(float(np.mean(scale)), 1.0)
-        mask = depth + roughness * _smooth_noise(depth.shape, width, seed, "outline") > 0
+        width = WAVE * max(float(pixels_each), 1.0)
+        depth = depth + np.float32(roughness) * _smooth_noise(depth.shape, width, seed, "outline").astype(np.float32)
+    mask = depth > 0
+    if roughness != 0:
+        coordinates = _moved_along(coordinates, distance, depth / pixels_each)
     if not (distance > 0).any():
         return None
     if not mask.any():
@@ -101,6 +112,32 @@ def to_field_grid(
     box = ndi.find_objects(mask.astype(np.uint8))[0]
     offset = tuple(part.start for part in box)
     return FieldCell(mask[box], offset, mask.shape, coordinates, depth)
+
+
+def _moved_along(coordinates: Array, distance: FloatArray, depth: FloatArray) -> Array:
+    """Return coordinates at which the light of a canonical mask is as deep as wished.
+
+    Parameters
+    ----------
+    coordinates : ndarray, (2, height, width)
+        Canonical coordinates.
+    distance : ndarray, (S, S) float32
+        Signed distance of the canonical mask, positive inside.
+    depth : ndarray, (height, width) float32
+        Wished signed distance, in canonical pixels. It is met beside the outline; farther than `LOOSENED` from it
+        nothing moves.
+    """
+    at = ndi.map_coordinates(distance, coordinates, order=1, mode="nearest")
+    uphill = np.stack([ndi.map_coordinates(part, coordinates, order=1, mode="nearest") for part in _slopes(distance)])
+    near = np.clip(1.0 - (np.abs(at) / LOOSENED), 0.0, 1.0)
+    return np.asarray(coordinates + np.sqrt(near) * (depth - at) * uphill)
+
+
+def _slopes(distance: FloatArray) -> list[Array]:
+    """Return the unit vectors, along each axis, in which a signed distance rises."""
+    slopes = np.gradient(ndi.gaussian_filter(distance, 1.0))
+    length = np.maximum(np.hypot(*slopes), 1e-3)
+    return [slope / length for slope in slopes]
 
 
 def nearest_outline(
@@ -138,7 +175,7 @@ def _alternatives(roughness: float, *, rougher: bool) -> Array:
     """Return what is tried one after the other; an outline that is smoothed may also be left as it is."""
     if not rougher:
         return roughness - np.arange(1, 4) * ROUGHNESS_STEP
-    reach = max(0.5, -roughness)
+    reach = max(MOST_STEPS * ROUGHNESS_STEP, -roughness)
     return roughness + np.arange(1, round(reach / ROUGHNESS_STEP) + 1) * ROUGHNESS_STEP
 
 

@@ -15,6 +15,12 @@ from cytocascade.population.gaps import CellOutlines, cell_outlines, gap_matrix,
 from cytocascade.seeding import numpy_generator
 from cytocascade.types import Array
 
+EVEN_WORTH = 10
+"""How many cut cells the expectation of an even spread outweighs."""
+
+SMALLEST_CUT = 0.02
+"""Least part of a cell that the frame leaves visible, relative to the median cell."""
+
 MAX_PAIRS = 2000
 """How many sequential gaps a `PopulationStatistics` keeps, over all images."""
 
@@ -223,11 +229,38 @@ def _frame_statistics(
         extents = np.concatenate([one.extent for one in cells])
     extent = tuple(float(size) for size in extents.mean(axis=0))
     total = sum(image.visible for image in images)
-    cut = sum(image.cut for image in images) / total
-    even = sum(image.visible * even_cut_fraction(image.frame, extent) for image in images) / total
+    cut = sum(image.cut for image in images)
+    even = sum(image.visible * even_cut_fraction(image.frame, extent) for image in images)
+    factor = cut / even
+    if abs(cut - even) < 2 * math.sqrt(even):
+        # Fields are cut out at random, so an even spread is the rule, and these cells do not tell otherwise.
+        factor = (cut + EVEN_WORTH) / (even + EVEN_WORTH)
     area = np.concatenate([one.area for one in cells])
     is_cut = np.concatenate([one.cut for one in cells])
-    smallest = 0.1
-    if is_cut.sum() >= 5 and not is_cut.all():
-        smallest = float(np.quantile(area[is_cut], 0.05) / np.median(area[~is_cut]))
-    return extent, cut, cut / even, float(np.clip(smallest, 0.02, 0.5))
+    smallest = SMALLEST_CUT
+    if is_cut.any() and not is_cut.all():
+        smallest = smallest_cut(area[is_cut] / np.median(area[~is_cut]))
+    return extent, cut / total, factor, smallest
+
+
+def smallest_cut(visible: Array) -> float:
+    """Return the smallest part of a cell that is annotated where the frame cuts it, in [`SMALLEST_CUT`, 0.5].
+
+    Discs that are spread evenly are cut at evenly spread heights. If parts below some height are not annotated, the
+    k-th of n annotated heights is expected at the (k / (n + 1))-th part of the range above it; so the smallest height
+    seen among few cells lies well above the limit.
+
+    Parameters
+    ----------
+    visible : ndarray, (n,)
+        Area of cut cells relative to that of whole ones.
+    """
+    heights = np.linspace(0.0, 1.0, 201)
+    angle = 2 * np.arccos(1 - 2 * heights)
+    parts = (angle - np.sin(angle)) / (2 * np.pi)
+    count = len(visible)
+    # A low quantile stands for the smallest of many: one fragment must not decide.
+    place = (0.05 * (count - 1) + 1) / (count + 1)
+    height = float(np.interp(np.quantile(visible, 0.05), parts, heights))
+    limit = float(np.interp(max(0.0, (height - place) / (1 - place)), heights, parts))
+    return float(np.clip(limit, SMALLEST_CUT, 0.5))
