@@ -59,6 +59,6 @@ def weight_file(folder: Path, stem: str = "diffusion_pytorch_model") -> Path:
     raise CytoCascadeError(
         f"the weights are missing: {file.name}",
         path=folder,
-        hint="Copy the whole folder. If the name has a variant (fp16), or there are several parts, load the folder with "
-        "diffusers and save it with save_pretrained(FOLDER, safe_serialization=True).",
+        hint="Copy the whole folder. If the name has a variant (fp16), or there are several parts, load the folder "
+        "with diffusers and save it with save_pretrained(FOLDER, safe_serialization=True).",
     )

@@ -83,8 +83,8 @@ def sample_pipeline_masks(
     """Draw one mask per seed; pictures that show no whole cell are drawn again.
 
     The model knows no wishes. So several candidates are drawn for every cell, each is scaled to the wished area, and
-    the one is taken whose eccentricity and concavity (and size, if the scale of the pictures is known) are nearest to the
-    wish; a small stretch makes up for the rest, as in MaskDDPM (`adjust_mask`).
+    the one is taken whose eccentricity and concavity (and size, if the scale of the pictures is known) are nearest to
+    the wish; a small stretch makes up for the rest, as in MaskDDPM (`adjust_mask`).
 
     Parameters
     ----------
