@@ -74,6 +74,12 @@ def mask_area(distance: FloatArray, size: int) -> float:
     return float((distance > 0).sum()) * (size / len(distance)) ** 2
 
 
+def fitting_scale(distance: FloatArray, size: int) -> float:
+    """Return the largest scale at which a mask from `largest_mask` fits into the canonical crop."""
+    extent = max(int(np.ptp(axis)) + 1 for axis in np.nonzero(distance > 0)) * size / len(distance)
+    return (CROP_SIZE - 4) / extent
+
+
 def on_crop(distance: FloatArray, size: int, scale: float) -> FloatArray | None:
     """Put a mask into the middle of the canonical crop.
 

@@ -16,7 +16,7 @@ from cytocascade.errors import CytoCascadeError
 from cytocascade.images.cells import CROP_SIZE
 from cytocascade.images.descriptors import SHAPE_NAMES, canonical_area, describe_shape, wished_size
 from cytocascade.masks.adjustment import adjust_mask
-from cytocascade.masks.mask_images import largest_mask, mask_area, on_crop
+from cytocascade.masks.mask_images import fitting_scale, largest_mask, mask_area, on_crop
 from cytocascade.masks.maskddpm import MAX_ATTEMPTS, PATIENCE, SampledMasks
 from cytocascade.masks.pipeline_files import MaskPipeline
 from cytocascade.seeding import derive_seed, torch_generator
@@ -93,8 +93,8 @@ def sample_pipeline_masks(
     seeds : sequence of int
         One seed per mask; all noise, that of every step included, derives from it.
     shape : ndarray, (n, 3) float32, optional
-        Wished `SHAPE_NAMES`. After `PATIENCE` rejections they are moved towards an ordinary cell, since a long cell of
-        the wished area may not fit into the crop. Without them the first whole cell is taken, in its own size if the
+        Wished `SHAPE_NAMES`. After `PATIENCE` rejections a cell that is too long for the crop at the wished area is
+        made smaller. Without them the first whole cell is taken, in its own size if the
         scale is known, otherwise in that of an ordinary cell.
     steps : int, optional
         Network evaluations per picture; by default `PipelineMasks.steps`.
@@ -119,11 +119,11 @@ def sample_pipeline_masks(
             break
         noise_seeds = [derive_seed(seeds[i], "attempt", attempt, "candidate", k) for i in open_ for k in range(count)]
         pictures = sample_pictures(model, noise_seeds, steps=steps, workers=workers)
-        yielding = 0.6 ** max(0, attempt - PATIENCE + 1)
         failed = []
         for number, i in enumerate(open_):
-            wish = None if shape is None else shape[i] * yielding
-            found = [_candidate(model, one, wish) for one in pictures[number * count : (number + 1) * count]]
+            wish = None if shape is None else shape[i]
+            own = pictures[number * count : (number + 1) * count]
+            found = [_candidate(model, picture, wish, shrink=attempt >= PATIENCE) for picture in own]
             whole = [one for one in found if one is not None]
             rejected += count - len(whole)
             if not whole:
@@ -147,7 +147,9 @@ class _Candidate:
     off: float
 
 
-def _candidate(model: PipelineMasks, picture: FloatArray, wish: FloatArray | None) -> _Candidate | None:
+def _candidate(
+    model: PipelineMasks, picture: FloatArray, wish: FloatArray | None, *, shrink: bool
+) -> _Candidate | None:
     """Return the mask in a picture, scaled as wished, and how far its shape is from the wish; None if it is no cell."""
     size, known = len(picture), model.source.scale
     outline = largest_mask(picture)
@@ -158,6 +160,8 @@ def _candidate(model: PipelineMasks, picture: FloatArray, wish: FloatArray | Non
     scale = float(np.sqrt(canonical_area(np.asarray(log_area)) / own))
     if wish is None and known is not None:
         scale = known
+    if shrink:
+        scale = min(scale, fitting_scale(outline, size))
     distance = on_crop(outline, size, scale)
     if distance is None:
         return None
