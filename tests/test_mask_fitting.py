@@ -17,7 +17,11 @@ from cytocascade.bundle import load_bundle, save_bundle
 from cytocascade.cascade import Cascade
 from cytocascade.diffusion.denoiser import Denoiser
 from cytocascade.errors import CytoCascadeError
-from cytocascade.fitting import FitOptions, StageProgress, fingerprint_of, fit
+from cytocascade.fitting import FitOptions, FitState, StageProgress, fingerprint_of, fit
+from cytocascade.generation import draw_sample
+from cytocascade.generation_options import GenerationOptions
+from cytocascade.images.cells import SingleCells, extract_cells
+from cytocascade.images.descriptors import describe_cells
 from cytocascade.masks.pipeline_files import PIPELINE_FILES, pipeline_hash
 from cytocascade.masks.pipeline_training import MaskUNetConfig
 from cytocascade.masks.pipelines import MaskSource, PipelineMasks
@@ -96,20 +100,10 @@ def test_bundle_generates_whole_cells_of_the_fitted_size(fitted: Path, drawn_ima
     assert np.median([cell["features"]["area"] for cell in larger.cells]) > 1.5 * np.median(areas)
 
 
-def test_steps_that_were_taken_are_recorded(fitted: Path, nuclei: Cascade) -> None:
-    for cascade, steps in ((Cascade.from_pretrained(fitted), 50), (nuclei, 16)):
-        sample = cascade.sample(0, seed=1) if cascade is nuclei else None
-        recorded = sample.params["options"] if sample else _options_of(cascade)
-        assert recorded["mask_steps"] == steps
-
-
-def _options_of(cascade: Cascade) -> dict[str, object]:
-    from cytocascade.generation import draw_sample
-    from cytocascade.generation_options import GenerationOptions
-
-    options = draw_sample(cascade.bundle, GenerationOptions(), 1, 0)["options"]
-    assert isinstance(options, dict)
-    return options
+def test_steps_that_will_be_taken_are_recorded(fitted: Path, nuclei: Cascade) -> None:
+    for bundle, steps in ((load_bundle(fitted), 50), (nuclei.bundle, 16)):
+        assert draw_sample(bundle, GenerationOptions(), 1, 0)["options"]["mask_steps"] == steps
+        assert draw_sample(bundle, GenerationOptions(mask_steps=3), 1, 0)["options"]["mask_steps"] == 3
 
 
 def test_hash_covers_the_pipeline(fitted: Path, tmp_path: Path, tree_bytes: TreeBytes) -> None:
@@ -142,6 +136,7 @@ def test_exported_masks_are_loaded_and_run_by_diffusers(fitted: Path, tmp_path: 
     assert not (tmp_path / "none").exists()
 
 
+@pytest.mark.slow
 def test_interrupted_fit_is_continued_to_the_same_bytes(
     fitted: Path,
     nuclei: Cascade,
@@ -180,46 +175,74 @@ def test_wrong_pipeline_is_refused_before_anything_is_done(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_scale_of_the_pictures_is_kept(
-    folder: Path, given: FitOptions, drawn_images: list[AnnotatedImage], nuclei: Cascade, tmp_path: Path
-) -> None:
-    options = given.model_copy(update={"mask_spacing": 0.8, "steps": 1, "mask_sampler": "dpm", "mask_eta": 0.0})
-    config = fit(drawn_images, tmp_path / "out", options, base=nuclei.bundle).config
-    assert config.mask_source is not None
-    assert config.mask_source.scale == pytest.approx(0.8 / config.crop_spacing)
-    assert (config.mask_source.sampler, config.mask_source.eta) == ("dpm", 0.0)
+@pytest.fixture(scope="module")
+def cells(drawn_images: list[AnnotatedImage]) -> SingleCells:
+    return extract_cells(drawn_images)
+
+
+def masks_after(
+    folder: Path, cells: SingleCells, options: FitOptions, progress: StageProgress | None = None
+) -> PipelineMasks:
+    """Return the masks of a fit whose state is in `folder`."""
+    state = FitState.open(folder, "x", True)
+    report = progress or (lambda stage, done, total, remark: None)
+    found = mask_fitting.fit_masks(cells, describe_cells(cells), None, options, state, report)
+    assert isinstance(found, PipelineMasks)
+    return found
+
+
+def test_scale_of_the_pictures_and_sampler_are_kept(given: FitOptions, cells: SingleCells, tmp_path: Path) -> None:
+    options = given.model_copy(update={"mask_spacing": 0.8, "mask_sampler": "dpm", "mask_eta": 0.5})
+    source = masks_after(tmp_path / "fit", cells, options).source
+    assert source.scale == pytest.approx(0.8 / cells.crop_spacing)
+    assert (source.sampler, source.eta) == ("dpm", 0.5)
+
+
+def test_ddim_pipelines_add_no_noise_unless_told(cells: SingleCells, tmp_path: Path) -> None:
+    folder = save_mask_pipeline(tmp_path / "ddim", "DDIMPipeline")
+    options = STEPS.model_copy(update={"masks_from": folder})
+    source = masks_after(tmp_path / "fit", cells, options).source
+    assert (source.sampler, source.eta, source.origin) == ("ddim", 0.0, "ddim")
 
 
 @pytest.mark.usefixtures("saved_every_step", "tiny_network")
-def test_pipeline_is_trained_and_resumed_to_the_same_bytes(
-    nuclei: Cascade,
-    drawn_images: list[AnnotatedImage],
-    tmp_path: Path,
-    tree_bytes: TreeBytes,
-    interrupt_at: InterruptAt,
-    monkeypatch: pytest.MonkeyPatch,
+def test_trained_pipeline_is_resumed_to_the_same_bytes(
+    cells: SingleCells, tmp_path: Path, tree_bytes: TreeBytes, interrupt_at: InterruptAt
 ) -> None:
     options = STEPS.model_copy(update={"mask_backend": "diffusers"})
+    found = masks_after(tmp_path / "one", cells, options)
+    assert found.source == MaskSource(origin="fit", sampler="dpm", scale=4.0)
+    with pytest.raises(KeyboardInterrupt):
+        masks_after(tmp_path / "two", cells, options, interrupt_at("masks", 2))
+    assert {file.name for file in (tmp_path / "two").iterdir()} == {"fit.json", "masks.checkpoint.safetensors"}
+    masks_after(tmp_path / "two", cells, options)
+    assert tree_bytes(tmp_path / "one" / "masks") == tree_bytes(tmp_path / "two" / "masks")
+    # What is done is not done again.
+    masks_after(tmp_path / "two", cells, options, interrupt_at("masks", 1))
+    other = options.model_copy(update={"seed": 2})
+    masks_after(tmp_path / "other", cells, other)
+    assert tree_bytes(tmp_path / "one" / "masks") != tree_bytes(tmp_path / "other" / "masks")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("tiny_network")
+def test_fits_from_a_bundle_with_a_pipeline_know_its_data_sets(
+    nuclei: Cascade, drawn_images: list[AnnotatedImage], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # An untrained network makes no cells, which calibration would need.
     monkeypatch.setattr("cytocascade.fitting.calibrate", lambda bundle, *_, **__: bundle.config)
-    fit(drawn_images, tmp_path / "one" / "drawn", options, base=nuclei.bundle)
-    out = tmp_path / "two" / "drawn"
-    with pytest.raises(KeyboardInterrupt):
-        fit(drawn_images, out, options, base=nuclei.bundle, progress=interrupt_at("masks", 2))
-    assert (tmp_path / "two" / "drawn.fit" / "masks.checkpoint.safetensors").exists()
-    fit(drawn_images, out, options, base=nuclei.bundle)
-    assert tree_bytes(out) == tree_bytes(tmp_path / "one" / "drawn")
-    bundle = load_bundle(out)
-    assert bundle.config.mask_source == MaskSource(origin="fit", sampler="dpm", scale=4.0)
-    assert bundle.config.training["steps"] == {"masks": 2, "textures": 2}
+    options = STEPS.model_copy(update={"mask_backend": "diffusers", "steps": 1})
+    bundle = fit(drawn_images, tmp_path / "base", options, base=nuclei.bundle)
+    assert bundle.config.training["steps"] == {"masks": 1, "textures": 1}
     assert "trained on these cells; DPM-Solver++, best of 4" in bundle.card
-    # A fit from this bundle goes on from its network; one of our own kind starts anew, beside the known textures.
+    # One goes on from its network; the other starts one of our own kind anew, beside the known textures.
     for backend, kind in (("diffusers", PipelineMasks), ("compact", Denoiser)):
-        further = STEPS.model_copy(update={"mask_backend": backend, "steps": 1})
+        further = options.model_copy(update={"mask_backend": backend})
         again = fit(drawn_images, tmp_path / backend, further, base=bundle)
         assert isinstance(again.masks, kind)
         assert again.config.style == bundle.config.style + 1 == again.textures.config.styles - 1
-        assert again.masks.config.styles - 1 == again.config.style if backend == "compact" else True
+        if isinstance(again.masks, Denoiser):
+            assert again.masks.config.styles == again.textures.config.styles
 
 
 @pytest.mark.usefixtures("tiny_network")
