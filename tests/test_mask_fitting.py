@@ -274,8 +274,11 @@ def test_contradicting_options_are_refused(wrong: dict[str, object], text: str) 
 
 
 @pytest.mark.slow
-def test_pipeline_trained_by_fit_generates(drawn_images: list[AnnotatedImage], nuclei: Cascade, tmp_path: Path) -> None:
-    options = FitOptions(steps=400, batch=16, budget=None, mask_backend="diffusers")
+def test_pipeline_trained_by_fit_generates(
+    drawn_images: list[AnnotatedImage], nuclei: Cascade, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mask_fitting, "MASK_UNET", MaskUNetConfig(widths=(16, 32, 64)))
+    options = FitOptions(steps=300, batch=8, budget=None, learning_rate=2e-3, mask_backend="diffusers")
     cascade = Cascade(fit(drawn_images, tmp_path / "out", options, base=nuclei.bundle))
     sample = next(cascade.generate(1, seed=0, cells=5))
     assert sample.labels.max() == 5
