@@ -5,6 +5,7 @@ from __future__ import annotations
 from cytocascade.bundle import BundleConfig
 from cytocascade.images.cells import SingleCells
 from cytocascade.imaging.volume import axial_sigma
+from cytocascade.masks.pipelines import MaskSource
 from cytocascade.volumes.statistics import VolumeStatistics
 
 
@@ -24,6 +25,8 @@ def bundle_card(config: BundleConfig, cells: SingleCells) -> str:
     )
     grid = "pixel" if config.dim == 2 else "voxel (z x y x x)"
     counted = "whole cells" if config.dim == 2 else "whole outlines"
+    steps = ", ".join(f"{stage} {count}" for stage, count in training["steps"].items())
+    source = "" if config.mask_source is None else f"| masks | {_masks(config.mask_source)} |\n"
     what = "images" if config.dim == 2 else "volumes, learned from annotated slices"
     return f"""# {config.name}
 
@@ -37,8 +40,8 @@ A CytoCascade bundle for {config.modality} {what}: it generates annotated ones l
 | {grid} | {" x ".join(f"{value:g}" for value in config.spacing)} {unit} |
 | crop | 64 x 64 pixels of {config.crop_spacing:.4g} {unit.split(" ")[0]} |
 | started from | {f"{base['name']} ({base['hash'][:12]})" if base else "nothing (trained from scratch)"} |
-| steps | masks {training["steps"]["masks"]}, textures {training["steps"]["textures"]}, batch {options["batch"]} |
-| seed | {options["seed"]} |
+| steps | {steps}, batch {options["batch"]} |
+{source}| seed | {options["seed"]} |
 | CytoCascade | {config.version} |
 
 {limits}
@@ -47,6 +50,17 @@ The weights and statistics were derived from the images above; their licence ter
 this bundle. Generated cells are new samples of the learned distribution, not measurements: do not report
 biology from them. Method: Yilmaz et al., arXiv 2411.11515.
 """
+
+
+def _masks(source: MaskSource) -> str:
+    """Return where masks come from, if not from our own network."""
+    made = (
+        "a diffusers pipeline, trained on these cells"
+        if not source.sha256
+        else f"the diffusers pipeline `{source.origin}` ({source.sha256[:12]}): its own licence applies too"
+    )
+    samplers = {"ddpm": "ancestral sampling", "ddim": f"DDIM (eta {source.eta:g})", "dpm": "DPM-Solver++"}
+    return f"{made}; {samplers[source.sampler]}, best of {source.candidates}"
 
 
 def volume_card(config: BundleConfig, cells: SingleCells, volume: VolumeStatistics) -> str:
