@@ -35,15 +35,7 @@ def test_unmarked_fields_are_written_whatever_they_are() -> None:
     assert New(budget=None).model_dump() == {"budget": None, "size": (2, 3)}
 
 
-@pytest.mark.parametrize(
-    ("name", "known"),
-    [
-        ("nuclei", "701ebc787249f3921c4b871fef3a5cca59b75335b3c30b7d24c89a2154c9e247"),
-        ("nuclei3d", "a0bce5dca6d2da929c81ef8d4176eae7d3785b27bcd3c4c32c6f7ec5222784d7"),
-    ],
-)
-def test_shipped_bundles_keep_their_bytes(name: str, known: str) -> None:
-    bundle = load_bundle(find_bundle(name))
-    assert bundle.hash == known
-    written = bundle.config.model_dump_json(indent=1) + "\n"
+@pytest.mark.parametrize("name", ["nuclei", "nuclei3d"])
+def test_shipped_bundles_are_written_as_they_were_read(name: str) -> None:
+    written = load_bundle(find_bundle(name)).config.model_dump_json(indent=1) + "\n"
     assert written == (find_bundle(name) / "bundle.json").read_text(encoding="utf-8")
