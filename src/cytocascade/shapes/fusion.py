@@ -21,9 +21,7 @@ _STEEPEST = 0.25
 """Least cosine between a surface's normal and the line of sight that is believed."""
 
 
-def fuse_views(
-    views: Tensor, size: int, *, content: Content = "both", camera_distance: float = ORTHOGRAPHIC
-) -> Tensor:
+def fuse_views(views: Tensor, size: int, *, content: Content = "both", camera_distance: float = ORTHOGRAPHIC) -> Tensor:
     """Return what the views say about the nodes of a grid.
 
     Of a node that a camera sees beside the silhouette, or before the first surface, or behind the last one, the view
