@@ -29,7 +29,7 @@ VIEW_PIXELS = 64
 LEAST_AGREEMENT = 0.5
 """Intersection over union of the surface's silhouettes and the views', below which the views show no one body."""
 
-SETTINGS = NeusSettings(content="silhouettes", nodes=40, iterations=120, rays=2048, samples=56)
+SETTINGS = NeusSettings(content="silhouettes", nodes=40, iterations=160, rays=2048, samples=56, learning_rate=0.02)
 """How surfaces are fitted to silhouettes."""
 
 

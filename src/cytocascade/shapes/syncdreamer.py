@@ -1,10 +1,10 @@
 """SyncDreamer's conventions: its cameras, its world, and the pictures of sixteen views that it writes.
 
-After Liu et al., arXiv 2309.03453, and the code that they released. Their cameras are the ring of `cameras`, as pinholes:
-256 x 256 pixels, focal length 280 pixels, principal point in the middle, 1.5 units from the origin. The world's z points
-upwards, camera 0 stands over x, and objects are scaled to a longest side of 1 around the origin. Meshes are in the same
-world. ``generate.py`` writes the views side by side, 4096 x 256 pixels; 4 x 4 views, row by row, and folders of sixteen
-numbered files are in use too. The background is white.
+After Liu et al., arXiv 2309.03453, and the code that they released. Their cameras are the ring of `cameras`, as
+pinholes: 256 x 256 pixels, focal length 280 pixels, principal point in the middle, 1.5 units from the origin. The
+world's z points upwards, camera 0 stands over x, and objects are scaled to a longest side of 1 around the origin.
+Meshes are in the same world. ``generate.py`` writes the views side by side, 4096 x 256 pixels; 4 x 4 views, row by row,
+and folders of sixteen numbered files are in use too. The background is white.
 """
 
 from __future__ import annotations
@@ -71,18 +71,15 @@ def read_views(path: Path) -> SyncDreamerViews:
     Parameters
     ----------
     path : Path
-        A picture of 16 x 1 or 4 x 4 views, camera 0 first; or a folder of sixteen pictures, in the order of their names.
-        A transparent background counts as white.
+        A picture of 16 x 1 or 4 x 4 views, camera 0 first; or a folder of sixteen pictures, in the order of their
+        names. A transparent background counts as white.
 
     Raises
     ------
     CytoCascadeError
         If the file is missing, no picture, of another size, or a view is empty, cut by its border, or not on white.
     """
-    if path.is_dir():
-        pixels = _read_folder(path)
-    else:
-        pixels = _split(_read_picture(path), path)
+    pixels = _read_folder(path) if path.is_dir() else _split(_read_picture(path), path)
     coverage = np.stack([_coverage(one, number, path) for number, one in enumerate(pixels)])
     grey = pixels[..., :3].mean(axis=-1) * pixels[..., 3] + 1 - pixels[..., 3]
     return SyncDreamerViews(coverage, grey.astype(np.float32))
@@ -182,8 +179,8 @@ def to_canonical(views: SyncDreamerViews, size: int) -> tuple[Tensor, float]:
     Returns
     -------
     views : Tensor, (1, 16, 3, size, size) float32
-        Silhouette fields (see `views.render_views`); depths are not known, and 0. Cameras are ``CAMERA_DISTANCE / half``
-        canonical units from the origin.
+        Silhouette fields (see `views.render_views`); depths are not known, and 0. Cameras are
+        ``CAMERA_DISTANCE / half`` canonical units from the origin.
     half : float
         Units of SyncDreamer's world per canonical unit.
     """
