@@ -72,13 +72,13 @@ def repair_mesh(mesh: trimesh.Trimesh, path: Path | None = None) -> RepairedMesh
     largest = _largest_piece(cleaned, path, remarks)
     if not largest.is_winding_consistent:
         trimesh.repair.fix_winding(largest)  # type: ignore[no-untyped-call]
-        remarks.append("turned triangles round")
+        remarks.append("turned some triangles")
     if not largest.is_watertight:
         largest = _closed(largest, path, remarks)
     if not largest.volume:
         raise CytoCascadeError("the mesh encloses nothing", path=path, hint=_GIVE)
     if largest.volume < 0:
-        remarks.append("turned the mesh inside out")
+        remarks.append("turned all normals outwards")
     return RepairedMesh(checked_mesh(largest, path), tuple(remarks))
 
 
