@@ -185,7 +185,7 @@ def placed_surface(mesh: trimesh.Trimesh, options: ImportOptions) -> tuple[CellS
     (x, y), radius = enclosing_circle(hull[:, :2])
     low, high = turned.bounds[:, 2]
     turned.apply_translation((-x, -y, -(low + high) / 2))
-    reach = max(radius, (high - low) / 2) / FILL
+    reach = max(radius, float(high - low) / 2) / FILL
     surface = mesh_surface(turned, step=2 * reach / (NODES - 1), nodes=NODES)
     unit = _unit(options, hull[:, :2], float(turned.volume), surface)
     scaled = np.asarray(surface.distance * np.float32(unit), dtype=np.float32)

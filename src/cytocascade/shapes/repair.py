@@ -26,7 +26,8 @@ SECOND_PIECE = 0.5
 VOXELS = 96
 """Voxels along the longest side where a mesh is closed on a grid."""
 
-_CLOSINGS = (1, 2, 4)
+_BRIDGES = (0, 1, 2, 4)
+_INSIDE = 0.25
 _FLAT = 1e-3
 _SMOOTHING = 0.7
 
@@ -189,7 +190,7 @@ def _patched(mesh: trimesh.Trimesh, loops: list[Array]) -> trimesh.Trimesh:
 
 def _closed_on_grid(mesh: trimesh.Trimesh, path: Path | None) -> trimesh.Trimesh:
     """Return the surface around all voxels that the mesh's triangles and they alone keep from the outside."""
-    room = max(_CLOSINGS) + 3
+    room = max(_BRIDGES) + 3
     step = float(mesh.extents.max()) / (VOXELS - 1)
     corner = mesh.bounds.mean(axis=0) - step * ((VOXELS - 1) / 2 + room)
     points, _ = spread_points(np.asarray(mesh.triangles), 0.5 * step)
@@ -208,17 +209,10 @@ def _closed_on_grid(mesh: trimesh.Trimesh, path: Path | None) -> trimesh.Trimesh
 
 def _filled(wall: BoolArray) -> BoolArray | None:
     """Return the wall and what it encloses, its gaps bridged as little as needed; None if it encloses nothing."""
-    for radius in (0, *_CLOSINGS):
-        bridged = _closing(wall, radius)
-        body = ndi.binary_fill_holes(bridged)
-        # Pockets between bridged corners are no inside.
-        if (body & ~bridged).sum() > 0.5 * bridged.sum():
-            return np.asarray(body)
+    for radius in _BRIDGES:
+        grown = ndi.distance_transform_edt(~wall) <= radius
+        body = ndi.binary_fill_holes(grown)
+        # Pockets in the wall are no inside.
+        if (body & ~grown).sum() > _INSIDE * wall.sum():
+            return np.asarray(ndi.distance_transform_edt(body) > radius)
     return None
-
-
-def _closing(wall: BoolArray, radius: int) -> BoolArray:
-    if radius == 0:
-        return wall
-    grown = ndi.distance_transform_edt(~wall) <= radius
-    return np.asarray(ndi.distance_transform_edt(grown) > radius)

@@ -38,6 +38,9 @@ CAMERA_DISTANCE = 1.5
 HALF_FIELD = CAMERA_DISTANCE * 0.5 * VIEW_SIDE / FOCAL
 """Units from the middle of a view to its border, at the origin's depth."""
 
+CANONICAL_DISTANCE = CAMERA_DISTANCE / HALF_FIELD
+"""The same in canonical units, where the canonical cube fills the views: what NeuS and the multi-view network take."""
+
 LEAST_SIDE = 128
 """Fewest pixels of a view along u and v: smaller ones are something else."""
 
@@ -153,9 +156,10 @@ def _coverage(pixels: FloatArray, number: int, path: Path) -> FloatArray:
     if _border(body).any():
         raise CytoCascadeError(f"the cell is cut by the border of view {number}", path=path, hint=_CUT)
     # The object is as strong at its edge as beside it; what is weaker there is covered in part.
+    around = ndi.binary_dilation(body)
+    strength = strength - np.median(strength[~around])
     beside = np.maximum(ndi.maximum_filter(strength * body, 2 * _EDGE + 1), 1e-6)
     inner = ndi.binary_erosion(body, iterations=_EDGE)
-    around = ndi.binary_dilation(body)
     return np.where(inner, 1.0, np.where(around, np.clip(strength / beside, 0, 1), 0.0)).astype(np.float32)
 
 
@@ -186,7 +190,7 @@ def to_canonical(views: SyncDreamerViews, size: int) -> tuple[Tensor, float]:
     """
     side = views.coverage.shape[-1]
     reach = max(np.abs(_offsets(np.flatnonzero(_profile(views.coverage, axis)), side)).max() for axis in (1, 2))
-    crop = min(1.0, (reach + 1 / side) / FILL)
+    crop = min(1.0, float(reach + 1 / side) / FILL)
     where = (pixel_centres(size).numpy() * crop + 1) * (side / 2) - 0.5
     points = np.stack(np.meshgrid(where, where, indexing="ij"))
     fields = np.zeros((VIEWS, 3, size, size), dtype=np.float32)
