@@ -37,8 +37,10 @@ class Ellipsoids:
         """Return the solid's mesh in the cube [-0.6, 0.6]^3 that SyncDreamer's own are cut from."""
         line = np.linspace(-0.6, 0.6, nodes)
         points = np.stack(np.meshgrid(line, line, line, indexing="ij"), axis=-1)
-        vertices, faces, _, _ = marching_cubes(self.value(points), 0.0)
-        return trimesh.Trimesh(vertices * (line[1] - line[0]) - 0.6, faces)
+        vertices, faces, _, _ = marching_cubes(self.value(points), 0.0, allow_degenerate=False)
+        mesh = trimesh.Trimesh(vertices * (line[1] - line[0]) - 0.6, faces)
+        mesh.fix_normals()
+        return mesh
 
 
 BALL = Ellipsoids([(0, 0, 0)], [(0.42, 0.42, 0.42)])

@@ -75,7 +75,7 @@ def carve_views(
     away = CAMERA_DISTANCE / half
     step = 2.0 / (nodes - 1)
     if how == "neus":
-        found = reconstruct(seen, None, grid=nodes, settings=replace(settings, camera_distance=away))
+        found = reconstruct(seen, None, grid=nodes, init="rounded", settings=replace(settings, camera_distance=away))
     else:
         hull = fuse_views(seen, nodes, content="silhouettes", camera_distance=away)
         if not bool((hull > 0).any()):

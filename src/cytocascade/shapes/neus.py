@@ -21,14 +21,14 @@ from torch.nn import functional
 from cytocascade.diffusion.sampling import CHUNK, map_single_threaded
 from cytocascade.errors import CytoCascadeError
 from cytocascade.shapes.cameras import ORTHOGRAPHIC, VIEWS, from_above, ring
-from cytocascade.shapes.closing import close_body, mask_at_nodes, match_projection
+from cytocascade.shapes.closing import close_body, mask_at_nodes, match_projection, without_tips
 from cytocascade.shapes.distances import redistance
 from cytocascade.shapes.fusion import Content, fuse_views
 from cytocascade.shapes.rays import RayDraw, draw_rays, ray_matrix, read_grids
 from cytocascade.shapes.rendering import render_rays
 from cytocascade.types import FloatArray
 
-Init = Literal["views", "sphere"]
+Init = Literal["views", "rounded", "sphere"]
 
 
 @dataclass(frozen=True)
@@ -106,9 +106,10 @@ def reconstruct(
         Signed distance of the projection along z, in canonical units, positive inside; None if nobody looked along z.
     grid : int
         Nodes of the result along each axis.
-    init : {"views", "sphere"}
-        Start from what the views say (`fuse_views`), or from a sphere as NeuS does (then 150 iterations at a
-        learning rate of 0.03 are needed).
+    init : {"views", "rounded", "sphere"}
+        Start from what the views say (`fuse_views`); or from that without its tips, where silhouettes alone and no mask
+        are given (`closing.without_tips`); or from a sphere as NeuS does (then 150 iterations at a learning rate of
+        0.03 are needed).
     settings : NeusSettings, optional
         How surfaces are optimised.
     workers : int
@@ -180,7 +181,8 @@ def starting_grids(views: Tensor, mask: Tensor | None, init: Init, settings: Neu
         bare = [index for index, one in enumerate(said) if not (one > 0).any()]
         if bare:
             raise CytoCascadeError(f"no body lies within all views of cells {bare}", hint="Check the views' order.")
-        return torch.stack([torch.from_numpy(redistance(one, step)) for one in said])
+        trim = without_tips if init == "rounded" else redistance
+        return torch.stack([torch.from_numpy(trim(one, step)) for one in said])
     grids = []
     for fused, one in zip(said, mask.numpy()):
         carved = np.minimum(fused, mask_at_nodes(one, size))

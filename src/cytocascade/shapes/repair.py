@@ -17,7 +17,7 @@ from cytocascade.shapes.distances import redistance
 from cytocascade.shapes.mesh import checked_mesh, spread_points, surface_mesh
 from cytocascade.types import Array, BoolArray, CellSurface
 
-LARGEST_PATCH = 0.25
+LARGEST_PATCH = 0.15
 """Share of a body's surface that may be missing and is made up; more is a guess."""
 
 SECOND_PIECE = 0.5
@@ -65,8 +65,8 @@ def repair_mesh(mesh: trimesh.Trimesh, path: Path | None = None) -> RepairedMesh
     Raises
     ------
     CytoCascadeError
-        If the mesh holds values that are not finite, is flat, is several bodies of like size, more than a quarter of
-        its surface would have to be made up, or it encloses nothing.
+        If the mesh holds values that are not finite, is flat, is several bodies of like size, more of its surface than
+        `LARGEST_PATCH` would have to be made up, or it encloses nothing.
     """
     remarks: list[str] = []
     cleaned = _cleaned(mesh, path)
