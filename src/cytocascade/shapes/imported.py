@@ -36,6 +36,7 @@ NODES = 64
 NEUS_MESH = "mesh.ply"
 """File in which SyncDreamer's ``train_renderer.py`` leaves the mesh of a run."""
 
+_GIVE = "Give .ply, .obj, or .png of 16 views."
 _BY_PRODUCT = re.compile(r"(input|masked)-\d+")
 
 
@@ -103,16 +104,20 @@ def find_shapes(path: Path) -> list[Path]:
     Raises
     ------
     CytoCascadeError
-        If there is nothing, or two shapes would have the same name.
+        If there is nothing, a file is of another type, or two shapes would have the same name.
     """
     if not path.exists():
         raise CytoCascadeError("there is no such file or folder", path=path)
-    if path.is_file() or is_view_folder(path):
+    if is_view_folder(path):
+        return [path]
+    if path.is_file():
+        if path.suffix.lower() not in (*FORMATS, ".png"):
+            raise CytoCascadeError(f"shapes are not imported from {path.suffix!r} files", path=path, hint=_GIVE)
         return [path]
     found = sorted(entry for entry in path.iterdir() if not entry.name.startswith(".") and _is_shape(entry))
     found = [entry / NEUS_MESH if (entry / NEUS_MESH).is_file() else entry for entry in found]
     if not found:
-        raise CytoCascadeError("the folder holds no shapes", path=path, hint="Give .ply, .obj, or .png of 16 views.")
+        raise CytoCascadeError("the folder holds no shapes", path=path, hint=_GIVE)
     names = [shape_name(entry) for entry in found]
     twice = next((entry for entry, name in zip(found, names) if names.count(name) > 1), None)
     if twice is not None:

@@ -133,5 +133,5 @@ def _write_one(path: Path, shape: MadeShape, formats: Sequence[str]) -> None:
         write_tiff(path.with_name(f"{path.name}.tif"), mask, shape.voxel, True)
     if SLICE_FORMAT in formats:
         # The planes that the cell is in, from its lowest to its highest.
-        for number, plane in enumerate(mask[1:-1]):
+        for number, plane in enumerate(mask[mask.any(axis=(1, 2))]):
             write_tiff(path / f"{path.name}_z{number:03d}.tif", plane, shape.voxel[1:], True)
