@@ -15,7 +15,6 @@ from cytocascade.shapes.canonical import enclosing_circle
 from cytocascade.shapes.carving import carve_views
 from cytocascade.shapes.descriptors import describe_surface
 from cytocascade.shapes.imported import (
-    UPS,
     ImportedShape,
     ImportOptions,
     find_shapes,
@@ -52,7 +51,7 @@ def overlap(solid: Ellipsoids, shape: ImportedShape, turn: np.ndarray, mesh: tri
     return overlap_with(solid, found, (np.moveaxis(points[::-1], 0, -1) / shape.unit + [x, y, z]) @ turn)
 
 
-@pytest.mark.parametrize("up", UPS)
+@pytest.mark.parametrize("up", [*("z", "flat", "view"), *(pytest.param(up, marks=pytest.mark.slow) for up in "yx")])
 def test_a_mesh_comes_back_turned_as_wished(bean: Path, up: Any) -> None:
     options = ImportOptions(unit=10, up=up)
     shape = import_shape(bean, options)
