@@ -49,6 +49,7 @@ def test_the_solid_comes_back_where_it_was(hull: CarvedViews, fitted: CarvedView
     assert overlap(BEAN, fitted) > max(0.94, overlap(BEAN, hull))
 
 
+@pytest.mark.slow
 def test_a_flat_solid_comes_back_but_for_its_poles() -> None:
     assert overlap(FLAT, carve_views(shown(FLAT), "hull")) > 0.88
 
@@ -78,6 +79,7 @@ def test_surfaces_are_closed_meshes(hull: CarvedViews, fitted: CarvedViews) -> N
         assert surface_mesh(carved.surface).is_watertight
 
 
+@pytest.mark.slow
 def test_views_in_another_order_are_noticed(bean: SyncDreamerViews, hull: CarvedViews) -> None:
     order = np.random.default_rng(0).permutation(16)
     mixed = carve_views(SyncDreamerViews(bean.coverage[order], bean.grey), "hull")

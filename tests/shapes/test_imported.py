@@ -113,6 +113,7 @@ def test_the_origin_is_the_middle_and_there_is_room_to_turn(bean: Path) -> None:
         assert surface_mesh(rotate_about_z(surface, angle)).volume == pytest.approx(mesh.volume, rel=0.01)
 
 
+@pytest.mark.slow
 def test_views_become_a_shape_in_the_same_place_as_the_mesh(tmp_path: Path, bean: Path) -> None:
     Image.fromarray(as_grid(render(BEAN, side=128))).save(tmp_path / "views.png")
     shape = import_shape(tmp_path / "views.png", ImportOptions(unit=10, carving="hull"))

@@ -102,6 +102,7 @@ def test_a_fin_is_closed_over_on_a_grid(body: trimesh.Trimesh) -> None:
     check(repair_mesh(mesh), "on a grid", tolerance=0.03)
 
 
+@pytest.mark.slow
 def test_torn_meshes_are_closed_on_a_grid(body: trimesh.Trimesh) -> None:
     torn = without(body, np.random.default_rng(0).random(len(body.faces)) < 0.04)
     vertex = body.faces[50, 0]
