@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
@@ -9,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import trimesh
 from _commands import expect_one_error, kill_when
+from PIL import Image
 
 from cytocascade.bundle import Bundle, save_bundle
 from cytocascade.cascade import Cascade
@@ -185,6 +188,97 @@ def test_bad_wish_of_shapes_is_one_error(
 ) -> None:
     expect_one_error(run("shapes", "--bundle", bundle, "--out", tmp_path / "s", "--count", 1, *arguments), text)
     assert not (tmp_path / "s").exists()
+
+
+def ellipsoid_file(path: Path, *, drop: int = 0) -> Path:
+    """Write a mesh of 0.6 x 0.8 x 1, its last triangles left out."""
+    ball = trimesh.creation.icosphere(subdivisions=3)
+    ball.apply_scale((0.3, 0.4, 0.5))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    trimesh.Trimesh(ball.vertices, ball.faces[: len(ball.faces) - drop]).export(path)
+    return path
+
+
+def test_shapes_are_imported_and_generated_from(run: Run, bundle: Path, tmp_path: Path) -> None:
+    ellipsoid_file(tmp_path / "made" / "one.ply", drop=3)
+    ellipsoid_file(tmp_path / "made" / "two" / "mesh.ply")
+    out, bank = tmp_path / "shapes", tmp_path / "cells.bank"
+    wishes = ["--up", "flat", "--spacing", "2,1,1", "--format", "obj,tif,slices", "--save-bank", bank]
+    code, stdout, _ = run("shapes", "--import", tmp_path / "made", "--diameter", 20, "--out", out, *wishes)
+    assert (code, stdout.strip()) == (0, str(out / "shapes.csv"))
+    with (out / "shapes.csv").open() as lines:
+        rows = list(csv.DictReader(lines))
+    assert [row["name"] for row in rows] == ["one", "two"]
+    assert rows[0]["repairs"].startswith("closed 1 holes")
+    for row in rows:
+        assert float(row["axial_ratio"]) == pytest.approx(0.6, abs=0.01)
+        assert float(row["volume"]) == pytest.approx(4 / 3 * np.pi * 10 * 8 * 6, rel=0.02)
+        inside = np.argwhere(tifffile.imread(out / f"{row['name']}.tif"))
+        assert np.ptp(inside, axis=0).tolist() == pytest.approx([5, 15, 19], abs=1)
+        assert len(list((out / row["name"]).iterdir())) == np.ptp(inside[:, 0]) + 1
+        assert (out / f"{row['name']}.obj").is_file()
+    expect_one_error(run("shapes", "--import", tmp_path / "made", "--diameter", 20, "--out", out), "--overwrite")
+    code, _, _ = run(
+        *("generate", "--bundle", bundle, "--out", tmp_path / "o", "--count", 1, "--size", "12x64x64"),
+        *("--cells", 1, "--shape-bank", bank),
+    )
+    assert code == 0
+    record = json.loads((tmp_path / "o" / "manifest.jsonl").read_text())
+    assert record["cells"][0]["features"]["volume"] == pytest.approx(4 / 3 * np.pi * 10 * 8 * 6, rel=0.15)
+
+
+def test_imported_shapes_take_the_size_of_their_masks(run: Run, tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "cells.tif", discs(1))
+    mesh = ellipsoid_file(tmp_path / "cells_0001.ply")
+    start = ["shapes", "--import", mesh, "--masks", tmp_path / "cells.tif", "--spacing", "0.5", "--format", "tif"]
+    assert run(*start, "--out", tmp_path / "out")[0] == 0
+    with (tmp_path / "out" / "shapes.csv").open() as lines:
+        row = next(csv.DictReader(lines))
+    assert float(row["projected_area"]) == pytest.approx(np.sum(discs(1) > 0) / 4, rel=0.03)
+    expect_one_error(run(*start, "--out", tmp_path / "two", "--area", 9), "--masks and --area both")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "texts"),
+    [
+        ([], ["know no size", "diameter"]),
+        (["--diameter", "9", "--unit", "1"], ["know no size"]),
+        (["--diameter", "-3"], ["--diameter"]),
+        (["--diameter", "9", "--up", "north"], ["--up"]),
+        (["--diameter", "9", "--voxel", "1,1"], ["z,y,x"]),
+        (["--diameter", "9", "--per-mask", "2"], ["--per-mask"]),
+        (["--diameter", "9", "--axial-ratio", "0.5"], ["--axial-ratio"]),
+        (["--diameter", "9", "--shape-prior", "ellipsoid"], ["--shape-prior ellipsoid"]),
+        (["--diameter", "9", "--format", "stl"], ["'stl'", "slices"]),
+    ],
+)
+def test_bad_wish_of_an_import_is_one_error(run: Run, tmp_path: Path, arguments: list[str], texts: list[str]) -> None:
+    mesh = ellipsoid_file(tmp_path / "cell.ply")
+    expect_one_error(run("shapes", "--import", mesh, "--out", tmp_path / "s", *arguments), *texts)
+    assert not (tmp_path / "s").exists()
+
+
+def test_files_that_cannot_be_imported_are_one_error(run: Run, bundle: Path, tmp_path: Path) -> None:
+    size = ["--diameter", 9, "--out", tmp_path / "s"]
+    expect_one_error(run("shapes", "--import", tmp_path / "nowhere.ply", *size), "nowhere.ply", "no such file")
+    tifffile.imwrite(tmp_path / "picture.tif", discs())
+    expect_one_error(run("shapes", "--import", tmp_path / "picture.tif", *size), "picture.tif", ".ply")
+    Image.fromarray(np.full((256, 256, 3), 255, dtype=np.uint8)).save(tmp_path / "input.png")
+    expect_one_error(run("shapes", "--import", tmp_path / "input.png", *size), "input.png", "no grid of 16 views")
+    half = ellipsoid_file(tmp_path / "half.ply", drop=900)
+    expect_one_error(run("shapes", "--import", half, *size), "half.ply", "made up")
+    expect_one_error(run("shapes", "--bundle", bundle, *size), "--diameter is for imported shapes")
+
+
+def test_cells_too_wide_for_a_bundle_are_one_error_before_anything_is_made(
+    run: Run, bundle: Path, tmp_path: Path
+) -> None:
+    bank = tmp_path / "wide.bank"
+    start = ["shapes", "--import", ellipsoid_file(tmp_path / "cell.ply"), "--diameter", 5000, "--format", "tif"]
+    assert run(*start, "--save-bank", bank, "--out", tmp_path / "s")[0] == 0
+    arguments = ["generate", "--bundle", bundle, "--out", tmp_path / "out", "--count", 1, *SMALL, "--shape-bank", bank]
+    expect_one_error(run(*arguments), "wide.bank", "um wide")
+    assert not (tmp_path / "out").exists()
 
 
 def fit(run: Run, root: Path, *arguments: object) -> tuple[int, str, str]:

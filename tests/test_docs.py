@@ -16,7 +16,7 @@ from cytocascade.cli import app
 from cytocascade.export import FORMATS
 from cytocascade.generation import GenerationOptions
 from cytocascade.types import AnnotatedImage
-from cytocascade.volumes.shape_library import MESH_FORMATS, VOLUME_FORMAT
+from cytocascade.volumes.shape_files import FORMATS as SHAPE_FORMATS
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -84,7 +84,7 @@ def test_every_documented_command_has_the_options_it_is_shown_with(command: str)
     group = typer.main.get_command(app)
     chosen = group.commands[words[1]]  # type: ignore[attr-defined]
     context = chosen.make_context(words[1], words[2:])
-    known = (*MESH_FORMATS, VOLUME_FORMAT) if words[1] == "shapes" else FORMATS
+    known = SHAPE_FORMATS if words[1] == "shapes" else FORMATS
     for name in str(context.params.get("format") or "").split(","):
         assert not name or name in known
 

@@ -60,6 +60,11 @@ def parse_voxel(text: str) -> tuple[float, float, float]:
     return values[0], values[1], values[2]
 
 
+def parse_cubes(text: str) -> tuple[float, float, float]:
+    """Return ``0.5,0.25,0.25`` as micrometres per voxel along (z, y, x), and ``0.25`` as cubes."""
+    return parse_voxel(",".join([text] * 3) if "," not in text else text)
+
+
 def parse_ratio(text: str) -> float | tuple[float, float]:
     """Return ``0.5`` as a number and ``0.4:0.6`` as a range."""
     try:

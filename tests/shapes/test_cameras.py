@@ -1,7 +1,16 @@
 import pytest
 import torch
 
-from cytocascade.shapes.cameras import ELEVATION, VIEWS, from_above, pixel_centres, ray_points, ring
+from cytocascade.shapes.cameras import (
+    ELEVATION,
+    ORTHOGRAPHIC,
+    VIEWS,
+    from_above,
+    pixel_centres,
+    project,
+    ray_points,
+    ring,
+)
 
 
 def test_every_camera_has_a_right_handed_orthonormal_frame():
@@ -43,3 +52,21 @@ def test_depth_runs_along_the_line_of_sight():
     points = ray_points(ring(), 3, depths)
     along = torch.einsum("ndvui,ni->ndvu", points, ring()[:, 2])
     assert torch.allclose(along, depths[None, :, None, None].expand_as(along), atol=1e-6)
+
+
+@pytest.mark.parametrize("camera_distance", [ORTHOGRAPHIC, 2.2])
+def test_points_on_a_ray_are_seen_at_its_pixel(camera_distance):
+    depths = torch.tensor([-0.8, 0.0, 0.5])
+    points = ray_points(ring()[5], 4, depths, camera_distance)
+    seen = project(points.reshape(-1, 3), ring()[5:6], camera_distance).reshape(3, 4, 4, 3)
+    centres = pixel_centres(4)
+    assert torch.allclose(seen[..., 0], centres.expand(3, 4, 4), atol=1e-5)
+    assert torch.allclose(seen[..., 1], centres[:, None].expand(3, 4, 4), atol=1e-5)
+    assert torch.allclose(seen[..., 2], depths[:, None, None].expand(3, 4, 4), atol=1e-5)
+
+
+def test_near_things_look_larger_to_cameras_at_a_distance():
+    depths = torch.tensor([-1.0, 0.0, 1.0])
+    wide = ray_points(ring()[0], 2, depths, 2.0)[:, 0, 1] @ ring()[0, 0]
+    assert torch.allclose(wide, torch.tensor([0.25, 0.5, 0.75]), atol=1e-6)
+    assert torch.equal(ray_points(ring(), 3, depths), ray_points(ring(), 3, depths, ORTHOGRAPHIC))

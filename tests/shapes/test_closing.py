@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage as ndi
 
 from cytocascade.errors import CytoCascadeError
-from cytocascade.shapes.closing import close_body, mask_at_nodes, match_projection, single_body
+from cytocascade.shapes.closing import close_body, mask_at_nodes, match_projection, single_body, without_tips
 
 from ._solids import ellipsoid_grid, overlap, projection
 
@@ -63,3 +63,17 @@ def test_a_body_that_is_too_narrow_is_widened_not_rimmed() -> None:
 def test_a_projection_that_is_right_already_changes_nothing() -> None:
     field = ellipsoid_grid((0.3, 0.5, 0.7))
     assert overlap(match_projection(field, mask_at_nodes(projection(field), 48)), field) > 0.985
+
+
+def test_tips_are_rounded_off_and_the_rest_stays() -> None:
+    line = np.linspace(-1, 1, 41)
+    z, y, x = np.meshgrid(line, line, line, indexing="ij")
+    ball = 0.5 - np.sqrt(z**2 + y**2 + x**2)
+    # The cone that touches the ball around its pole and ends at 1.5 radii.
+    cone = np.minimum((0.75 - z) * (2 / 3) - np.sqrt(y**2 + x**2) * np.sqrt(5) / 3, z - 0.3)
+    rounded = without_tips(np.maximum(ball, cone).astype(np.float32), 0.05)
+    assert cone[34, 20, 20] > 0 > ball[34, 20, 20]
+    assert rounded[34:].max() < 0
+    inside = ball > 0.05
+    assert (rounded > 0)[inside].all()
+    assert ((rounded > 0) & (ball < -0.12)).sum() == 0

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from cytocascade.shapes.fusion import fuse_views
+from cytocascade.shapes.views import render_views
 
 from ._solids import ellipsoid_grid, overlap, views_and_mask
 
@@ -41,3 +42,11 @@ def test_every_cell_is_fused_alone() -> None:
     views, _ = views_and_mask(grids)
     both = fuse_views(views, 24)
     assert torch.allclose(both[1], fuse_views(views[1:], 24)[0], atol=1e-6)
+
+
+def test_the_hull_of_cameras_at_a_distance_holds_the_shape() -> None:
+    grid = ellipsoid_grid((0.35, 0.8, 0.6), 32)
+    views = render_views(torch.from_numpy(grid[None]), camera_distance=2.2)
+    right = fuse_views(views, 32, content="silhouettes", camera_distance=2.2)[0].numpy()
+    assert (right > -0.03)[grid > 0].all()
+    assert overlap(right, grid) > overlap(fuse_views(views, 32, content="silhouettes")[0].numpy(), grid)

@@ -1,10 +1,13 @@
 import pytest
 import torch
+from pydantic import ValidationError
 
 from cytocascade.diffusion.checkpoints import load_network, save_denoiser
 from cytocascade.diffusion.denoiser import DenoiserConfig
 from cytocascade.diffusion.sampling import Condition, sample, starting_noise
+from cytocascade.shapes.cameras import ORTHOGRAPHIC, project, ring
 from cytocascade.shapes.multiview import MultiViewConfig, MultiViewDenoiser
+from cytocascade.shapes.syncdreamer import CANONICAL_DISTANCE
 
 TINY = MultiViewConfig(
     encoder_width=4,
@@ -92,3 +95,26 @@ def test_the_sampler_serves_views_too_and_does_not_mind_the_number_of_workers(ne
     two = sample(network, noise, condition, steps=2, workers=2, chunk=2)
     assert one.shape == (3, 16, 3, 32, 32)
     assert torch.equal(one, two)
+
+
+def test_the_network_takes_the_cameras_of_syncdreamer_and_keeps_them(network, inputs, tmp_path):
+    torch.manual_seed(0)
+    far = MultiViewDenoiser(TINY.model_copy(update={"camera_distance": CANONICAL_DISTANCE})).eval()
+    assert (network.camera_distance, far.camera_distance) == (ORTHOGRAPHIC, CANONICAL_DISTANCE)
+    points = far.frusta[3].reshape(-1, 3)
+    seen = project(points, ring()[3:4], CANONICAL_DISTANCE)[0].reshape(4, 16, 16, 3)
+    assert torch.allclose(seen[..., 0], seen[0, 0, :, 0].expand(4, 16, 16), atol=1e-5)
+    assert torch.equal(far.project[..., 2], network.project[..., 2])
+    assert not torch.equal(far.project[..., :2], network.project[..., :2])
+    with torch.no_grad():
+        assert not torch.allclose(far(**inputs), network(**inputs), atol=1e-3)
+    save_denoiser(tmp_path / "shapes.safetensors", far, half=False)
+    loaded = load_network(tmp_path / "shapes.safetensors", MultiViewConfig, MultiViewDenoiser)
+    assert loaded.camera_distance == CANONICAL_DISTANCE
+    assert torch.equal(loaded.frusta, far.frusta)
+
+
+def test_orthographic_networks_are_written_as_before():
+    assert "camera_distance" not in TINY.model_dump_json()
+    with pytest.raises(ValidationError):
+        MultiViewConfig(camera_distance=1.5)

@@ -143,3 +143,31 @@ def test_bad_input_is_told(seen) -> None:
 
 def test_no_cells_give_no_surfaces() -> None:
     assert reconstruct(torch.zeros(0, 16, 3, 32, 32), torch.zeros(0, 64, 64)).shape == (0, 48, 48, 48)
+
+
+def test_views_of_cameras_at_a_distance_are_understood(seen) -> None:
+    grid = seen[0][1:2] * 1.0
+    away = 2.2
+    views = render_views(torch.from_numpy(grid), camera_distance=away)
+    assert overlap(views[:, :, 0].numpy(), seen[1][1:2, :, 0].numpy()) < 0.97
+    settings = replace(FEW, iterations=30)
+    right = reconstruct(views, seen[2][1:2], settings=replace(settings, camera_distance=away))[0].numpy()
+    wrong = reconstruct(views, seen[2][1:2], settings=settings)[0].numpy()
+    assert overlap(right, grid[0]) > 0.96
+    assert overlap(right, grid[0]) > overlap(wrong, grid[0]) + 0.02
+
+
+def test_views_alone_are_enough(seen) -> None:
+    grids, views, _ = seen
+    result = reconstruct(views[1:], None, settings=replace(FEW, iterations=30)).numpy()
+    for true, one in zip(grids[1:], result):
+        assert overlap(true, one) > 0.95
+    ball = reconstruct(views[2:], None, init="sphere", settings=replace(FEW, learning_rate=0.03, nodes=24))[0].numpy()
+    assert ball[24, 24, 24] > 0
+
+
+def test_views_that_no_body_shows_are_refused_without_a_mask(seen) -> None:
+    blank = torch.zeros_like(seen[1][:1])
+    blank[:, :, 0] = -0.25
+    with pytest.raises(CytoCascadeError, match="no body lies within all views of cells \\[0\\]"):
+        reconstruct(blank, None, settings=FEW)

@@ -41,3 +41,13 @@ def test_rays_depend_on_seed_and_step_alone() -> None:
     assert not np.array_equal(one.pixel, other.pixel)
     assert one.camera.max() < 16
     assert one.pixel.max() < 32 <= one.above.max() < 64
+
+
+def test_rays_of_cameras_at_different_distances_spread_differently() -> None:
+    depths = torch.tensor([-0.4, 0.0, 0.3])
+    pixel = np.array([[float(pixel_centres(8)[2]), float(pixel_centres(8)[5])]], dtype=np.float32)
+    axes, pixels = ring()[[3, 3]].numpy(), np.repeat(pixel, 2, axis=0)
+    found = ray_matrix(axes, pixels, depths.numpy(), 6, np.array([2.1875, np.inf]))
+    for rows, camera_distance in ((slice(0, 3), 2.1875), (slice(3, 6), np.inf)):
+        points = ray_points(ring()[3], 8, depths, camera_distance)[:, 5, 2]
+        assert np.allclose(found[rows].toarray(), trilinear_matrix(points.numpy(), 6).toarray(), atol=1e-5)

@@ -15,7 +15,7 @@ from cytocascade.generation_options import GenerationOptions
 from cytocascade.shapes.descriptors import DESCRIPTORS
 from cytocascade.shapes.mesh import read_mesh
 from cytocascade.shapes.surface_bank import SurfaceBank
-from cytocascade.volumes import shape_library
+from cytocascade.volumes import shape_files
 from cytocascade.volumes.shape_library import (
     ShapeMask,
     ShapeOptions,
@@ -73,7 +73,7 @@ def test_voxels_are_cubes_of_the_size_of_the_masks_pixels_by_default(
 def test_more_than_a_hundred_shapes_of_one_mask_are_written(
     tiny_volumes: Bundle, masks: list[ShapeMask], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shape_library, "describe_surface", lambda surface: {"step": surface.step})
+    monkeypatch.setattr(shape_files, "describe_surface", lambda surface: {"step": surface.step})
     options = FAST.model_copy(update={"formats": (), "per_mask": 101})
     table = write_shapes(tmp_path, tiny_volumes, masks[1:], options)
     assert len(table.read_text().splitlines()) == 102

@@ -69,7 +69,7 @@ def generate(
     from cytocascade.cascade import Cascade
     from cytocascade.export import get_exporters
     from cytocascade.generation_options import GenerationOptions
-    from cytocascade.shapes.surface_bank import SurfaceBank
+    from cytocascade.volumes.cells import load_bank
 
     names = tuple(exporter.name for exporter in get_exporters(format))
     cascade = Cascade.from_pretrained(bundle or ("nuclei3d" if dim == 3 else "nuclei"))
@@ -101,7 +101,7 @@ def generate(
     )
     if shape_bank is not None:
         # A wrong file is told before a data set is begun.
-        SurfaceBank.load(shape_bank)
+        load_bank(shape_bank, cascade.bundle)
     with progress_bar() as bar:
         task = bar.add_task("images", total=count, remark="")
         cascade.write(

@@ -13,7 +13,7 @@ from torch import Tensor
 from cytocascade.diffusion.sampling import Condition
 from cytocascade.diffusion.training import Batch
 from cytocascade.seeding import torch_generator
-from cytocascade.shapes.cameras import VIEWS
+from cytocascade.shapes.cameras import ORTHOGRAPHIC, VIEWS
 from cytocascade.shapes.canonical import (
     MASK_SIZE,
     axial_ratio,
@@ -116,11 +116,21 @@ def projected_mask(distance: FloatArray) -> FloatArray:
     return redistance(fine.astype(np.float32), 2.0 / MASK_SIZE)
 
 
-def example(solid: Solid, *, micrometres: float = float("nan"), kind: int = 0, weight: float = 1.0) -> ShapeExamples:
-    """Return the example of one solid; `micrometres` is the length of the solid's unit, NaN if unknown."""
+def example(
+    solid: Solid,
+    *,
+    micrometres: float = float("nan"),
+    kind: int = 0,
+    weight: float = 1.0,
+    camera_distance: float = ORTHOGRAPHIC,
+) -> ShapeExamples:
+    """Return the example of one solid.
+
+    `micrometres` is the length of the solid's unit, NaN if unknown; `camera_distance` that of the network's cameras.
+    """
     distance, mask, ratio, extent = in_canonical_cube(solid)
     return ShapeExamples(
-        views=render_views(torch.from_numpy(distance)[None]).half(),
+        views=render_views(torch.from_numpy(distance)[None], camera_distance=camera_distance).half(),
         mask=torch.from_numpy(mask)[None, None].half(),
         size=torch.tensor([extent * micrometres]),
         ratio=torch.tensor([ratio]),

@@ -10,6 +10,7 @@ from cytocascade.shapes.distances import redistance
 from cytocascade.shapes.rays import trilinear_matrix
 from cytocascade.types import BoolArray, FloatArray
 
+_ROUNDING = 0.8
 _WARPS = 2
 _FARTHEST_WARP = 0.35
 """Canonical units by which an outline is moved at most; the rest is cut off or filled in."""
@@ -65,6 +66,17 @@ def close_body(field: FloatArray, step: float) -> FloatArray:
     least = np.maximum(np.abs(closed), 1e-3 * step)
     closed = np.where(body == (closed > 0), closed, np.where(body, least, -least))
     return redistance(closed, step)
+
+
+def without_tips(field: FloatArray, step: float) -> FloatArray:
+    """Return the signed distance of a body whose tips and ridges are rounded off, of a field that is positive inside.
+
+    The body is opened by a ball nearly as large as fits into it (a morphological opening). A visual hull ends in cones
+    where no camera looked, and cells do not.
+    """
+    distance = redistance(field, step)
+    radius = np.float32(_ROUNDING * distance.max())
+    return np.asarray(redistance(distance - radius, step) + radius, dtype=np.float32)
 
 
 def mask_at_nodes(mask: FloatArray, size: int) -> FloatArray:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cytocascade.shapes.cameras import VIEWS, ring
+from cytocascade.shapes.cameras import ORTHOGRAPHIC, VIEWS, ring, widening
 from cytocascade.shapes.rays import trilinear_matrix
 
 Content = Literal["silhouettes", "front", "both"]
@@ -21,7 +21,7 @@ _STEEPEST = 0.25
 """Least cosine between a surface's normal and the line of sight that is believed."""
 
 
-def fuse_views(views: Tensor, size: int, *, content: Content = "both") -> Tensor:
+def fuse_views(views: Tensor, size: int, *, content: Content = "both", camera_distance: float = ORTHOGRAPHIC) -> Tensor:
     """Return what the views say about the nodes of a grid.
 
     Of a node that a camera sees beside the silhouette, or before the first surface, or behind the last one, the view
@@ -37,6 +37,8 @@ def fuse_views(views: Tensor, size: int, *, content: Content = "both") -> Tensor
         Nodes of the grid along each axis.
     content : {"silhouettes", "front", "both"}
         What of the views is used.
+    camera_distance : float
+        Distance of the cameras from the origin, in canonical units.
 
     Returns
     -------
@@ -52,7 +54,8 @@ def fuse_views(views: Tensor, size: int, *, content: Content = "both") -> Tensor
     total = torch.full((len(nodes), cells), 0.0 if content == "both" else torch.inf)
     for number, axes in enumerate(ring().numpy()):
         local = nodes @ axes.T
-        matrix = trilinear_matrix(local[:, :2] * np.float32(pixels / (pixels - 1)), pixels)
+        image = local[:, :2] / widening(local[:, 2:], camera_distance)
+        matrix = trilinear_matrix(image * np.float32(pixels / (pixels - 1)), pixels)
         plane = channels[:, number].permute(2, 3, 1, 0).reshape(pixels**2, -1).contiguous()
         seen = torch.from_numpy(matrix @ plane.numpy()).reshape(len(nodes), 5, cells)
         depth = torch.from_numpy(local[:, 2:])

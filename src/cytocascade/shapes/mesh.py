@@ -116,7 +116,7 @@ def _file_type(path: Path) -> str:
     return path.suffix.lower()[1:]
 
 
-def mesh_surface(mesh: trimesh.Trimesh, *, step: float) -> CellSurface:
+def mesh_surface(mesh: trimesh.Trimesh, *, step: float, nodes: int | None = None) -> CellSurface:
     """Return the surface of a watertight mesh.
 
     Inside and outside are told by counting the mesh's crossings below each node, which is right for every closed mesh;
@@ -128,6 +128,9 @@ def mesh_surface(mesh: trimesh.Trimesh, *, step: float) -> CellSurface:
         Vertices (x, y, z) in micrometres relative to the cell's origin.
     step : float
         Micrometres between the nodes of the result.
+    nodes : int, optional
+        Nodes along each axis of a grid whose middle is the cell's origin; by default as many as the mesh needs, around
+        the middle of the mesh.
 
     Returns
     -------
@@ -137,13 +140,15 @@ def mesh_surface(mesh: trimesh.Trimesh, *, step: float) -> CellSurface:
     Raises
     ------
     CytoCascadeError
-        If the mesh is not watertight, in several pieces, or thinner than the step.
+        If the mesh is not watertight, in several pieces, thinner than the step, or reaches beyond the nodes.
     """
     mesh = checked_mesh(mesh.copy())
     low, high = mesh.bounds
-    side = int(np.ceil((high - low).max() / step)) + 1 + 2 * _MARGIN
+    side = int(np.ceil((high - low).max() / step)) + 1 + 2 * _MARGIN if nodes is None else nodes
     # A whole number of steps around the middle of the mesh.
-    corner = (low + high) / 2 - step * (side - 1) / 2
+    corner = (np.zeros(3) if nodes is not None else (low + high) / 2) - step * (side - 1) / 2
+    if (low <= corner).any() or (high >= corner + step * (side - 1)).any():
+        raise CytoCascadeError("the mesh reaches beyond its grid", hint="Use more nodes, or a larger step.")
     inside = _nodes_inside(mesh.triangles, corner, step, side)
     if not inside.any():
         raise CytoCascadeError(f"the mesh is thinner than the step of {step:g} um", hint="Use a smaller step.")
@@ -181,7 +186,7 @@ def _cross(p: Array, q: Array, at: Array) -> Array:
 
 def _distances(mesh: trimesh.Trimesh, corner: Array, step: float, side: int) -> FloatArray:
     """Return the unsigned distances of all nodes to the mesh, (Z, Y, X); two steps where it is farther away."""
-    points, index = _spread_points(np.asarray(mesh.triangles), 0.5 * step)
+    points, index = spread_points(np.asarray(mesh.triangles), 0.5 * step)
     normals = np.asarray(mesh.face_normals)[index]
     nodes = np.stack(np.meshgrid(*[np.arange(side)] * 3, indexing="ij")[::-1], axis=-1).reshape(-1, 3) * step + corner
     away, nearest = cKDTree(points).query(nodes, distance_upper_bound=2 * step)
@@ -195,7 +200,7 @@ def _distances(mesh: trimesh.Trimesh, corner: Array, step: float, side: int) -> 
     return distance.reshape(side, side, side).astype(np.float32)
 
 
-def _spread_points(triangles: Array, spacing: float) -> tuple[Array, Array]:
+def spread_points(triangles: Array, spacing: float) -> tuple[Array, Array]:
     """Return points that cover triangles at least every `spacing`, and the triangle of each."""
     longest = np.linalg.norm(triangles - np.roll(triangles, 1, axis=1), axis=2).max(axis=1)
     parts = np.ceil(longest / spacing).astype(int).clip(1)

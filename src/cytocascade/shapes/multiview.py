@@ -2,22 +2,22 @@
 
 The views are made to agree by one spatial feature volume: the noisy views are encoded and unprojected into it, a
 3D network conditioned on the timestep works on it, and every view looks it up again along its own lines of sight, with
-attention over depth, inside the denoising U-Net. Cameras are orthographic, so a frustum is a box.
+attention over depth, inside the denoising U-Net. Cameras are orthographic unless told otherwise, so a frustum is a box.
 """
 
 from __future__ import annotations
 
-from typing import Self, cast
+from typing import Any, Self, cast
 
 import torch
 from diffusers.models.embeddings import TimestepEmbedding, Timesteps
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 from torch import Tensor, nn
 from torch.nn import functional
 
 from cytocascade.diffusion.denoiser import Denoiser, DenoiserConfig
 from cytocascade.diffusion.network import Network
-from cytocascade.shapes.cameras import ELEVATION, VIEW_SIZE, VIEWS, azimuths, ray_points, ring
+from cytocascade.shapes.cameras import ELEVATION, ORTHOGRAPHIC, VIEW_SIZE, VIEWS, azimuths, project, ray_points, ring
 
 CELL_SCALARS = 4
 """Length of the vector that describes a cell, see `bank.cell_scalars`."""
@@ -38,6 +38,8 @@ class MultiViewConfig(BaseModel):
     """Channels of the feature volume."""
     depths: int = Field(12, ge=2)
     """Points along each line of sight at which a view looks the volume up."""
+    camera_distance: float | None = Field(None, gt=3**0.5)
+    """Distance of the cameras from the middle of the cube, in canonical units; by default they are orthographic."""
     painter: DenoiserConfig = DenoiserConfig(
         size=VIEW_SIZE,
         channels=3,
@@ -49,6 +51,14 @@ class MultiViewConfig(BaseModel):
         layers=1,
     )
     """The network that denoises each view."""
+
+    @model_serializer(mode="wrap")
+    def _without_orthographic(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = write(self)
+        # Networks that were trained before stay the same bytes.
+        if values["camera_distance"] is None:
+            del values["camera_distance"]
+        return values
 
 
 MULTIVIEW_DENOISER = MultiViewConfig()
@@ -134,8 +144,8 @@ class MultiViewDenoiser(Network):
         axis = (torch.arange(nodes) + 0.5) * (2 / nodes) - 1
         z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
         points = torch.stack([x, y, z], dim=-1).reshape(-1, 3)
-        seen = torch.einsum("nij,pj->npi", ring(), points)
-        rays = ray_points(ring(), self.config.painter.size // 2, _spread(self.config.depths))
+        seen = project(points, ring(), self.camera_distance)
+        rays = ray_points(ring(), self.config.painter.size // 2, _spread(self.config.depths), self.camera_distance)
         angle, elevation = azimuths(), torch.deg2rad(torch.tensor(ELEVATION))
         embedded = [torch.cos(angle), torch.sin(angle), torch.cos(2 * angle), torch.sin(2 * angle)]
         for name, value in {
@@ -146,6 +156,11 @@ class MultiViewDenoiser(Network):
             "angles": torch.stack([*embedded, torch.sin(elevation).expand(VIEWS)], dim=1),
         }.items():
             self.register_buffer(name, value, persistent=False)
+
+    @property
+    def camera_distance(self) -> float:
+        """Distance of the cameras whose views are drawn, in canonical units; infinite if they are orthographic."""
+        return ORTHOGRAPHIC if self.config.camera_distance is None else self.config.camera_distance
 
     @property
     def sample_shape(self) -> tuple[int, ...]:

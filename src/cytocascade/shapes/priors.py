@@ -12,6 +12,7 @@ from skimage.measure import regionprops
 from torch import Tensor
 
 from cytocascade.errors import CytoCascadeError
+from cytocascade.shapes.cameras import ORTHOGRAPHIC
 from cytocascade.shapes.canonical import Frame, canonical_mask, frame_of
 from cytocascade.shapes.closing import close_body, mask_at_nodes, match_projection, single_body
 from cytocascade.shapes.fusion import fuse_views
@@ -114,7 +115,14 @@ def _poisson(mask: FloatArray) -> FloatArray:
     return np.where(inside, potential, slope * np.minimum(mask, -1e-6)).astype(np.float32)
 
 
-def hull_surfaces(views: Tensor, mask: Tensor, frames: Sequence[Frame], *, grid: int = NODES) -> list[CellSurface]:
+def hull_surfaces(
+    views: Tensor,
+    mask: Tensor,
+    frames: Sequence[Frame],
+    *,
+    grid: int = NODES,
+    camera_distance: float = ORTHOGRAPHIC,
+) -> list[CellSurface]:
     """Return the visual hulls of cells: all that the silhouettes of the views and the mask leave.
 
     Parameters
@@ -127,6 +135,8 @@ def hull_surfaces(views: Tensor, mask: Tensor, frames: Sequence[Frame], *, grid:
         Where the canonical cube of each cell lies.
     grid : int
         Nodes of the results along each axis.
+    camera_distance : float
+        Distance of the cameras from the origin, in canonical units.
 
     Returns
     -------
@@ -140,7 +150,8 @@ def hull_surfaces(views: Tensor, mask: Tensor, frames: Sequence[Frame], *, grid:
     """
     step = 2.0 / (grid - 1)
     surfaces = []
-    for fused, one, frame in zip(fuse_views(views, grid, content="silhouettes").numpy(), mask.cpu().numpy(), frames):
+    hulls = fuse_views(views, grid, content="silhouettes", camera_distance=camera_distance).numpy()
+    for fused, one, frame in zip(hulls, mask.cpu().numpy(), frames):
         wanted = mask_at_nodes(np.asarray(one, dtype=np.float32), grid)
         carved = close_body(np.minimum(fused, wanted), step)
         surfaces.append(surface_in_frame(close_body(match_projection(carved, wanted), step), frame))

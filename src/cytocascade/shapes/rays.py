@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from cytocascade.seeding import numpy_generator
-from cytocascade.shapes.cameras import VIEWS
+from cytocascade.shapes.cameras import ORTHOGRAPHIC, VIEWS
 from cytocascade.types import Array, FloatArray
 
 
@@ -120,7 +120,9 @@ def read_grids(values: Tensor, matrix: scipy.sparse.csr_array) -> Tensor:
     return result
 
 
-def ray_matrix(axes: Array, pixels: FloatArray, depths: FloatArray, size: int) -> scipy.sparse.csr_array:
+def ray_matrix(
+    axes: Array, pixels: FloatArray, depths: FloatArray, size: int, camera_distance: float | Array = ORTHOGRAPHIC
+) -> scipy.sparse.csr_array:
     """Return the matrix that reads a grid along rays.
 
     Parameters
@@ -133,11 +135,15 @@ def ray_matrix(axes: Array, pixels: FloatArray, depths: FloatArray, size: int) -
         Depths of the samples.
     size : int
         Nodes of the grid along each axis.
+    camera_distance : float, or ndarray (R,)
+        Distance of the camera of every ray from the origin, in canonical units.
 
     Returns
     -------
     scipy.sparse.csr_array, (R * D, size**3) float32
     """
     start = np.einsum("rk,rkc->rc", pixels, axes[:, :2])
-    points = start[:, None] + depths[None, :, None] * axes[:, 2][:, None]
+    far = np.asarray(camera_distance, dtype=np.float32).reshape(-1, 1, 1)
+    wide = 1 + depths[None, :, None] / far
+    points = start[:, None] * wide + depths[None, :, None] * axes[:, 2][:, None]
     return trilinear_matrix(points.reshape(-1, 3), size)

@@ -9,6 +9,7 @@ import numpy as np
 
 from cytocascade.errors import CytoCascadeError
 from cytocascade.shapes.multiview import MultiViewDenoiser
+from cytocascade.shapes.neus import NeusSettings
 from cytocascade.shapes.priors import ellipsoid_surface, hull_surfaces, learned_surfaces
 from cytocascade.shapes.sampling import VIEW_STEPS, frame_masks, sample_views
 from cytocascade.shapes.statistics import Kind
@@ -78,5 +79,6 @@ def make_surfaces(
     framed = frame_masks(distance, crop_spacing, ratios)
     views = sample_views(model, framed, seeds, kind=kind, size_known=size_known, steps=steps, workers=workers)
     if prior == "hull":
-        return hull_surfaces(views, framed.mask, framed.frames)
-    return learned_surfaces(views, framed.mask, framed.frames, workers=workers)
+        return hull_surfaces(views, framed.mask, framed.frames, camera_distance=model.camera_distance)
+    settings = NeusSettings(camera_distance=model.camera_distance)
+    return learned_surfaces(views, framed.mask, framed.frames, settings=settings, workers=workers)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from cytocascade.shapes.cameras import VIEW_SIZE, ray_points, ring
+from cytocascade.shapes.cameras import ORTHOGRAPHIC, VIEW_SIZE, ray_points, ring
 
 CHANNELS = 3
 """Channels of a view: silhouette field, depth of the first and of the last surface along the line of sight."""
@@ -40,7 +40,7 @@ def sample_grid(distance: Tensor, points: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def render_views(distance: Tensor, *, size: int = VIEW_SIZE) -> Tensor:
+def render_views(distance: Tensor, *, size: int = VIEW_SIZE, camera_distance: float = ORTHOGRAPHIC) -> Tensor:
     """Render the views of cells.
 
     Parameters
@@ -49,6 +49,8 @@ def render_views(distance: Tensor, *, size: int = VIEW_SIZE) -> Tensor:
         Signed distance in canonical units, positive inside, at the nodes of [-1, 1]^3, axes (Z, Y, X).
     size : int
         Pixels of a view along u and v.
+    camera_distance : float
+        Distance of the cameras from the origin, in canonical units.
 
     Returns
     -------
@@ -60,7 +62,7 @@ def render_views(distance: Tensor, *, size: int = VIEW_SIZE) -> Tensor:
     depths = torch.linspace(-_REACH, _REACH, _DEPTHS)
     views = []
     for axes in ring():
-        along = sample_grid(distance, ray_points(axes, size, depths))
+        along = sample_grid(distance, ray_points(axes, size, depths, camera_distance))
         views.append(torch.stack([along.amax(dim=1), _first(along, depths), -_first(along.flip(1), depths)], dim=1))
     stacked = torch.stack(views, dim=1)
     stacked[:, :, 0].clamp_(-TRUNCATION, TRUNCATION)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from cytocascade.bundle import Bundle
 from cytocascade.errors import CytoCascadeError
 from cytocascade.generation import cell_descriptors
 from cytocascade.generation_options import GenerationOptions
+from cytocascade.images.cells import CROP_SIZE
 from cytocascade.images.descriptors import SHAPE_NAMES
 from cytocascade.masks.drawing import draw_masks
 from cytocascade.population.volume_field import PaintedCell, VolumeCell
@@ -59,7 +61,7 @@ def new_surfaces(
 ) -> MadeSurfaces:
     """Make the surfaces of new cells, or take them from a bank."""
     if options.shape_bank is not None:
-        bank = SurfaceBank.load(options.shape_bank)
+        bank = load_bank(options.shape_bank, bundle)
         if bank.hash != params["shape_bank"]:
             raise CytoCascadeError(
                 "the shapes in this file are not those that the volume was drawn for",
@@ -93,6 +95,30 @@ def new_surfaces(
             workers=workers,
         )
     return MadeSurfaces(surfaces, ratios, masks.drawn, masks.rejected)
+
+
+def load_bank(path: str | Path, bundle: Bundle) -> SurfaceBank:
+    """Read a bank of shapes whose cells a bundle can paint.
+
+    Raises
+    ------
+    CytoCascadeError
+        If the file is no bank, or a cell in it is wider than the crops that textures are painted in.
+    """
+    bank = SurfaceBank.load(path)
+    widest = CROP_SIZE * bundle.config.crop_spacing
+    for number, surface in enumerate(bank.surfaces):
+        rows, columns = np.nonzero((surface.distance > 0).any(axis=0))
+        _, y, x = surface.origin
+        width = 2 * surface.step * float(np.hypot(rows - y, columns - x).max())
+        if width > widest:
+            raise CytoCascadeError(
+                f"shape {number} is {width:.3g} um wide; the bundle {bundle.config.name!r} paints cells of up to "
+                f"{widest:.3g} um",
+                path=path,
+                hint="Make the shapes smaller, or take a bundle that was fitted to cells of their size.",
+            )
+    return bank
 
 
 def _wished_ratios(ratios: FloatArray, options: GenerationOptions, seeds: Sequence[int]) -> FloatArray:

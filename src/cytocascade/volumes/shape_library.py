@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,28 +12,17 @@ from scipy import ndimage as ndi
 
 from cytocascade.bundle import Bundle
 from cytocascade.errors import CytoCascadeError
-from cytocascade.export.tiff import write_tiff
 from cytocascade.images.cells import CROP_SIZE, signed_distance
 from cytocascade.images.pairing import image_files, stem
 from cytocascade.images.readers import read_image, read_mask
 from cytocascade.masks.drawing import draw_masks
 from cytocascade.seeding import derive_seed, numpy_generator
 from cytocascade.shapes.canonical import feret_diameter
-from cytocascade.shapes.descriptors import describe_surface
-from cytocascade.shapes.mesh import surface_mesh, write_mesh
 from cytocascade.shapes.sampling import VIEW_STEPS, draw_ratios
 from cytocascade.shapes.statistics import Kind
-from cytocascade.shapes.surface_bank import SurfaceBank
 from cytocascade.shapes.surfaces import ShapePrior, make_surfaces
-from cytocascade.shapes.voxels import voxelise
-from cytocascade.storage import write_text
 from cytocascade.types import Array, CellSurface, FloatArray
-
-MESH_FORMATS = ("ply", "obj")
-"""Formats of meshes."""
-
-VOLUME_FORMAT = "tif"
-"""Format of voxelised cells."""
+from cytocascade.volumes.shape_files import MadeShape, write_surfaces
 
 LARGEST = CROP_SIZE - 12
 """Canonical pixels that the largest extent of a mask is scaled to."""
@@ -260,42 +247,19 @@ def write_shapes(
         The table, ``shapes.csv``: one row per shape.
     """
     options = options or ShapeOptions()
-    unknown = [name for name in options.formats if name not in (*MESH_FORMATS, VOLUME_FORMAT)]
-    if unknown:
-        raise CytoCascadeError(
-            f"shapes cannot be written as {unknown[0]!r}", hint=f"Formats: {', '.join((*MESH_FORMATS, VOLUME_FORMAT))}."
-        )
-    table = out / "shapes.csv"
-    if table.exists() and not overwrite:
-        raise CytoCascadeError("shapes are here already", path=out, hint="Choose another --out, or --overwrite.")
     pixel_of = {mask.name: mask.pixel for mask in masks}
-    rows, kept = [], []
-    total = len(masks) * options.per_mask
-    for done, (name, surface) in enumerate(make_shapes(bundle, masks, options, seed=seed, workers=workers), start=1):
-        mask_name = name if options.per_mask == 1 else name.rpartition("_")[0]
-        _write_one(out / name, surface, options, pixel_of[mask_name])
-        rows.append({"name": name, **{k: f"{v:.6g}" for k, v in describe_surface(surface).items()}})
-        if bank is not None:
-            kept.append(surface)
-        if progress is not None:
-            progress(done, total)
-    if bank is not None:
-        SurfaceBank.save(kept, bank)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(table, text.getvalue())
-    return table
 
+    def made() -> Iterator[MadeShape]:
+        for name, surface in make_shapes(bundle, masks, options, seed=seed, workers=workers):
+            pixel = pixel_of[name if options.per_mask == 1 else name.rpartition("_")[0]]
+            yield MadeShape(name, surface, options.voxel or (pixel, pixel, pixel))
 
-def _write_one(path: Path, surface: CellSurface, options: ShapeOptions, pixel: float) -> None:
-    meshes = [name for name in options.formats if name in MESH_FORMATS]
-    if meshes:
-        mesh = surface_mesh(surface)
-        for name in meshes:
-            write_mesh(path.with_name(f"{path.name}.{name}"), mesh)
-    if VOLUME_FORMAT in options.formats:
-        spacing = options.voxel or (pixel, pixel, pixel)
-        mask = voxelise(surface, spacing).coverage >= 0.5
-        write_tiff(path.with_name(f"{path.name}.tif"), np.pad(mask, 1).astype(np.uint8), spacing, True)
+    return write_surfaces(
+        out,
+        made(),
+        len(masks) * options.per_mask,
+        formats=options.formats,
+        bank=bank,
+        overwrite=overwrite,
+        progress=progress,
+    )
