@@ -1,10 +1,11 @@
 """How much synthetic data, and how much real: two figures of `docs/benefit.md`.
 
-    python benchmarks/benefit_sweeps.py --data ../shared/data --work runs/benefit_sweeps [--seeds 2] [--draw]
+    python benchmarks/benefit_sweeps.py --data ../shared/data --work runs/benefit [--seeds 1] [--draw]
 
-The first: HeLa, a window of about 20 cells, with 1, 5 and 25 times its area of synthetic images. The second: BBBC039,
-budgets of 10, 20 and 50 cells and of 1, 2 and 4 images, with and without synthetic images. Goes on where it was left;
-`--draw` only draws what is in benchmarks/results/benefit_sweeps.json.
+The first: HeLa, a window of about 20 cells, with 1, 5 and 25 times its area of synthetic images. The second: DSB,
+budgets of 10, 20 and 50 cells and of 1, 2 and 4 images, with and without synthetic images. Goes on where it was left,
+and shares what benchmarks/benefit.py made in the same folder; `--draw` only draws what is in
+benchmarks/results/benefit_sweeps.json.
 """
 
 from __future__ import annotations
@@ -24,16 +25,17 @@ AMOUNTS = (1, 5, 25)
 BUDGETS = ("10cells", "20cells", "50cells", "1", "2", "4")
 SWEEPS = {
     "amount": ("ctc-fluo-n2dl-hela", ("20cells",), ["real", *(f"real+synthetic@{amount}" for amount in AMOUNTS)]),
-    "budget": ("bbbc039-u2os", BUDGETS, ["real", "real+synthetic"]),
+    "budget": ("dsb2018-fluo-360", BUDGETS, ["real", "real+synthetic"]),
 }
 
 
 def run(options: argparse.Namespace) -> dict[str, object]:
     """Run what is missing of both sweeps, and return their figures."""
-    found: dict[str, object] = {}
-    for sweep, (name, budgets, arms) in SWEEPS.items():
+    found: dict[str, object] = json.loads(RESULTS.read_bytes()) if RESULTS.exists() else {}
+    for sweep in options.sweeps:
+        name, budgets, arms = SWEEPS[sweep]
         for budget in budgets:
-            about, out = SETS[name], options.work / f"{sweep}-{budget}"
+            about, out = SETS[name], options.work / f"{name}-{budget}"
             command = [
                 sys.executable, "-m", "cytocascade.cli", "benefit", "--images", options.data / name / "images",
                 "--masks", options.data / name / "masks", "--out", out, "--budget", budget, "--arms", ",".join(arms),
@@ -65,9 +67,9 @@ def draw(found: dict[str, dict[str, dict[str, dict[str, dict[str, float]]]]]) ->
     _, axes = plt.subplots(figsize=(7, 3.4), layout="constrained")
     for arm, colour in (("real", "#2a6ab5"), ("real+synthetic", "#e07b1a")):
         _line(axes, [found[f"budget-{budget}"]["arms"][arm]["SEG"] for budget in BUDGETS], colour, arm)
-    words = [budget.replace("cells", " cells") if "cells" in budget else f"{budget} images" for budget in BUDGETS]
+    words = [budget.replace("cells", " cells") for budget in BUDGETS[:3]] + ["1 image", "2 images", "4 images"]
     axes.set_xticks(range(len(words)), words)
-    axes.set(xlabel="annotated", ylabel="SEG", title="BBBC039")
+    axes.set(xlabel="annotated", ylabel="SEG", title="DSB")
     axes.legend(frameon=False)
     axes.figure.savefig(PICTURES / "benefit_budget.png", dpi=130)
 
@@ -83,12 +85,15 @@ def main() -> None:
     """Run and draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--work", type=Path, default=Path("runs/benefit_sweeps"))
-    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--work", type=Path, default=Path("runs/benefit"))
+    parser.add_argument("--sweeps", nargs="*", choices=list(SWEEPS), default=list(SWEEPS))
+    parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--workers", type=int)
     parser.add_argument("--draw", action="store_true")
     options = parser.parse_args()
-    draw(json.loads(RESULTS.read_bytes()) if options.draw else run(options))
+    found = json.loads(RESULTS.read_bytes()) if options.draw else run(options)
+    if all(f"{sweep}-{budget}" in found for sweep, (_, budgets, _) in SWEEPS.items() for budget in budgets):
+        draw(found)
 
 
 if __name__ == "__main__":
