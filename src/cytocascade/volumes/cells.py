@@ -153,7 +153,7 @@ def paint_slices(
             noise=texture_noise(bundle, options),
             modality=config.modality,
             style=config.style,
-            steps=options.texture_steps,
+            steps=None if options.texture_steps == TEXTURE_STEPS else options.texture_steps,
             guidance=options.guidance,
             contrast=config.texture_contrast,
             workers=workers,
