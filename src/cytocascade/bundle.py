@@ -19,6 +19,7 @@ from cytocascade.images.cells import Modality
 from cytocascade.imaging.statistics import ImagingStatistics
 from cytocascade.population.cells import CellStatistics
 from cytocascade.population.statistics import PopulationStatistics
+from cytocascade.recorded import Recorded
 from cytocascade.shapes.multiview import MultiViewConfig, MultiViewDenoiser
 from cytocascade.storage import directory_written_whole, hash_files
 from cytocascade.volumes.statistics import VolumeStatistics
@@ -29,7 +30,7 @@ FORMAT: Literal[1] = 1
 Model = TypeVar("Model", bound=BaseModel)
 
 
-class BundleConfig(BaseModel):
+class BundleConfig(Recorded):
     """What a bundle is; ``bundle.json``."""
 
     model_config = ConfigDict(extra="forbid")

@@ -2,64 +2,32 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import shutil
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from pydantic import BaseModel, ConfigDict, Field
-from torch import nn
 
 from cytocascade import __version__
 from cytocascade.bundle import Bundle, BundleConfig, load_bundle, save_bundle
 from cytocascade.calibration import calibrate
 from cytocascade.card import bundle_card
-from cytocascade.diffusion.checkpoints import load_denoiser, save_denoiser
-from cytocascade.diffusion.denoiser import Denoiser, DenoiserConfig
-from cytocascade.diffusion.training import Batch, TrainingConfig, train
 from cytocascade.errors import CytoCascadeError
+from cytocascade.fitting_options import FitOptions, StageProgress
+from cytocascade.fitting_state import FitState
 from cytocascade.images.cells import SingleCells, extract_cells
-from cytocascade.images.descriptors import DESCRIPTOR_NAMES, SHAPE_NAMES, describe_cells
+from cytocascade.images.descriptors import DESCRIPTOR_NAMES, describe_cells
 from cytocascade.imaging.statistics import fit_imaging, with_gains
-from cytocascade.masks.maskddpm import MASK_DENOISER, mask_batches
+from cytocascade.network_fitting import fit_network
 from cytocascade.population import fit_population
 from cytocascade.population.cells import CellStatistics
-from cytocascade.seeding import derive_seed
-from cytocascade.storage import write_json
-from cytocascade.textures.model import TEXTURE_DENOISER, texture_batches
 from cytocascade.types import AnnotatedImage, AnnotatedStack
 
-StageProgress = Callable[[str, int, int, str], None]
-"""Called with (stage, done, in all, remark)."""
-
-MASK_BUDGET, TEXTURE_BUDGET = 0.22, 0.63
-"""Shares of the time budget; the rest is for reading, statistics and calibration."""
-
-
-class FitOptions(BaseModel):
-    """How a cascade is fitted."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    budget: float | None = Field(600.0, gt=0)
-    """Seconds to spend; the number of steps is then chosen by the measured speed, once."""
-    steps: int | None = Field(None, ge=1)
-    """Optimiser steps of each network, instead of a budget: the bundle can then be repeated exactly."""
-    batch: int = Field(32, ge=1)
-    """Cells per step."""
-    learning_rate: float | None = Field(None, gt=0)
-    """Peak learning rate; by default 2e-4 from a base and 5e-4 from scratch."""
-    seed: int = 0
-    """Seed of everything random."""
-    device: str = "cpu"
-    """Torch device of the training."""
+__all__ = ["FitOptions", "FitState", "StageProgress", "fingerprint_of", "fit", "fit_images", "kept_fit"]
 
 
 def fit(
@@ -173,8 +141,8 @@ def fit_images(
     cells = extract_cells(images)
     described = describe_cells(cells)
     report("cells", 1, 1, f"{len(cells)} whole cells at {cells.crop_spacing:.3g} um per pixel")
-    masks = _fit_network("masks", cells, described, base, options, state, report)
-    textures = _fit_network("textures", cells, described, base, options, state, report)
+    masks = fit_network("masks", cells, described, base, options, state, report)
+    textures = fit_network("textures", cells, described, base, options, state, report)
     report("statistics", 0, 2, "arrangement of the cells")
     population = fit_population(
         [image.labels for image in images],
@@ -203,49 +171,6 @@ def fit_images(
     return replace(bundle, config=calibrate(bundle, images, seed=options.seed, progress=report)), cells
 
 
-class FitState:
-    """The folder that an interrupted fit goes on from."""
-
-    def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
-        self.folder = folder
-        self.settings = settings
-
-    @classmethod
-    def open(cls, folder: Path, fingerprint: str, resume: bool) -> FitState:
-        """Return the state in `folder`, or begin one."""
-        file = folder / "fit.json"
-        if folder.exists() and not resume:
-            shutil.rmtree(folder)
-        if file.exists():
-            settings = _read_settings(file)
-            if settings["fingerprint"] != fingerprint:
-                raise CytoCascadeError(
-                    "an interrupted fit of other images or options is here",
-                    path=folder,
-                    hint="Give the same images and options to continue it, or --no-resume to start anew.",
-                )
-            return cls(folder, settings)
-        folder.mkdir(parents=True, exist_ok=True)
-        state = cls(folder, {"fingerprint": fingerprint, "version": __version__, "steps": {}})
-        state.save()
-        return state
-
-    def save(self) -> None:
-        """Write the settings."""
-        write_json(self.folder / "fit.json", self.settings)
-
-
-def _read_settings(file: Path) -> dict[str, Any]:
-    try:
-        settings: dict[str, Any] = json.loads(file.read_bytes())
-        settings["fingerprint"], settings["steps"]
-    except (ValueError, TypeError, KeyError) as error:
-        raise CytoCascadeError(
-            "the state of the interrupted fit is damaged", path=file, hint="Start anew with --no-resume."
-        ) from error
-    return settings
-
-
 def _fitted_before(out: Path, fingerprint: str) -> bool:
     """Return whether `out` is a bundle that the same images and options led to."""
     try:
@@ -270,76 +195,6 @@ def fingerprint_of(
         digest.update(np.ascontiguousarray(image.image).data)
         digest.update(np.ascontiguousarray(image.labels).data)
     return digest.hexdigest()
-
-
-def _fit_network(
-    stage: str,
-    cells: SingleCells,
-    described: np.ndarray[Any, Any],
-    base: Bundle | None,
-    options: FitOptions,
-    state: FitState,
-    report: StageProgress,
-) -> Denoiser:
-    """Fine-tune (or train) one network, resuming where it was left."""
-    finished = state.folder / f"{stage}.safetensors"
-    if finished.exists():
-        return load_denoiser(finished)
-    start = getattr(base, stage) if base is not None else None
-    model = _starting_model(start, MASK_DENOISER if stage == "masks" else TEXTURE_DENOISER, options.seed)
-    styles = [model.config.styles - 1] * len(cells)
-    seed = derive_seed(options.seed, stage)
-    split = len(SHAPE_NAMES)
-
-    def batches(steps: int) -> Callable[[int], Batch]:
-        if stage == "masks":
-            return mask_batches(cells.distance, described[:, :split], styles, batch=options.batch, seed=seed)
-        return texture_batches(cells, described[:, split:], styles, batch=options.batch, steps=steps, seed=seed)
-
-    rate = options.learning_rate or (5e-4 if base is None else 2e-4)
-    if stage not in state.settings["steps"]:
-        report(stage, 0, 1, "measuring the speed")
-        share = MASK_BUDGET if stage == "masks" else TEXTURE_BUDGET
-        steps = options.steps or _steps_within(model, batches(100), share * (options.budget or 600.0), options)
-        state.settings["steps"][stage] = steps
-        state.save()
-    steps = int(state.settings["steps"][stage])
-    config = TrainingConfig(steps=steps, batch=options.batch, learning_rate=rate, warmup=min(50, steps // 10))
-    train(
-        model,
-        batches(steps),
-        config,
-        seed=seed,
-        checkpoint=state.folder / f"{stage}.checkpoint.safetensors",
-        device=options.device,
-        progress=lambda done, total, loss: report(stage, done, total, f"loss {loss:.4f}"),
-    )
-    save_denoiser(finished, model)
-    # Half precision is what the bundle keeps, so calibration must see it too.
-    return load_denoiser(finished)
-
-
-def _starting_model(base: Denoiser | None, config: DenoiserConfig, seed: int) -> Denoiser:
-    """Return a copy of the base with one more data-set embedding (the mean of the others), or a new network."""
-    if base is None:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive_seed(seed, "weights"))
-            return Denoiser(config)
-    model = copy.deepcopy(base)
-    known = model.style.weight.detach()
-    model.style = nn.Embedding(len(known) + 1, known.shape[1], _weight=torch.cat([known, known.mean(0, keepdim=True)]))
-    model.config = model.config.model_copy(update={"styles": len(known) + 1})
-    return model
-
-
-def _steps_within(model: Denoiser, batch_at: Callable[[int], Batch], seconds: float, options: FitOptions) -> int:
-    """Return how many steps fit into a time, measured on a copy of the network."""
-    trial = copy.deepcopy(model)
-    config = TrainingConfig(steps=3, batch=options.batch)
-    train(trial, batch_at, config, seed=0, device=options.device)
-    start = time.monotonic()
-    train(trial, batch_at, config.model_copy(update={"steps": 6}), seed=0, device=options.device)
-    return max(20, int(seconds / ((time.monotonic() - start) / 6)))
 
 
 def _typical_shape(images: Sequence[AnnotatedImage]) -> tuple[int, ...]:

@@ -1,0 +1,120 @@
+"""Fitting one network of a cascade to the cells of annotated images."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from cytocascade.bundle import Bundle
+from cytocascade.diffusion.checkpoints import load_denoiser, save_denoiser
+from cytocascade.diffusion.denoiser import Denoiser, DenoiserConfig
+from cytocascade.diffusion.training import Batch, TrainingConfig, train
+from cytocascade.fitting_options import FitOptions, StageProgress
+from cytocascade.fitting_state import FitState
+from cytocascade.images.cells import SingleCells
+from cytocascade.images.descriptors import SHAPE_NAMES
+from cytocascade.masks.maskddpm import MASK_DENOISER, mask_batches
+from cytocascade.seeding import derive_seed
+from cytocascade.textures.model import TEXTURE_DENOISER, texture_batches
+
+MASK_BUDGET, TEXTURE_BUDGET = 0.22, 0.63
+"""Shares of the time budget; the rest is for reading, statistics and calibration."""
+
+
+def fit_network(
+    stage: str,
+    cells: SingleCells,
+    described: np.ndarray[Any, Any],
+    base: Bundle | None,
+    options: FitOptions,
+    state: FitState,
+    report: StageProgress,
+) -> Denoiser:
+    """Fine-tune (or train) one network, resuming where it was left.
+
+    Parameters
+    ----------
+    stage : str
+        ``masks`` or ``textures``.
+    cells : SingleCells
+        Cells to learn from.
+    described : ndarray, (n, 5) float32
+        Their `DESCRIPTOR_NAMES`.
+    base : Bundle or None
+        Bundle to start from.
+    options : FitOptions
+        Budget or steps, seed, device.
+    state : FitState
+        Where the number of steps, a checkpoint and the finished network are kept.
+    report : callable
+        See `StageProgress`.
+
+    Returns
+    -------
+    Denoiser
+        As a bundle keeps it, in half precision.
+    """
+    finished = state.folder / f"{stage}.safetensors"
+    if finished.exists():
+        return load_denoiser(finished)
+    start = getattr(base, stage) if base is not None else None
+    model = _starting_model(start, MASK_DENOISER if stage == "masks" else TEXTURE_DENOISER, options.seed)
+    styles = [model.config.styles - 1] * len(cells)
+    seed = derive_seed(options.seed, stage)
+    split = len(SHAPE_NAMES)
+
+    def batches(steps: int) -> Callable[[int], Batch]:
+        if stage == "masks":
+            return mask_batches(cells.distance, described[:, :split], styles, batch=options.batch, seed=seed)
+        return texture_batches(cells, described[:, split:], styles, batch=options.batch, steps=steps, seed=seed)
+
+    rate = options.learning_rate or (5e-4 if base is None else 2e-4)
+    if stage not in state.settings["steps"]:
+        report(stage, 0, 1, "measuring the speed")
+        share = MASK_BUDGET if stage == "masks" else TEXTURE_BUDGET
+        steps = options.steps or _steps_within(model, batches(100), share * (options.budget or 600.0), options)
+        state.settings["steps"][stage] = steps
+        state.save()
+    steps = int(state.settings["steps"][stage])
+    config = TrainingConfig(steps=steps, batch=options.batch, learning_rate=rate, warmup=min(50, steps // 10))
+    train(
+        model,
+        batches(steps),
+        config,
+        seed=seed,
+        checkpoint=state.folder / f"{stage}.checkpoint.safetensors",
+        device=options.device,
+        progress=lambda done, total, loss: report(stage, done, total, f"loss {loss:.4f}"),
+    )
+    save_denoiser(finished, model)
+    # Half precision is what the bundle keeps, so calibration must see it too.
+    return load_denoiser(finished)
+
+
+def _starting_model(base: Denoiser | None, config: DenoiserConfig, seed: int) -> Denoiser:
+    """Return a copy of the base with one more data-set embedding (the mean of the others), or a new network."""
+    if base is None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive_seed(seed, "weights"))
+            return Denoiser(config)
+    model = copy.deepcopy(base)
+    known = model.style.weight.detach()
+    model.style = nn.Embedding(len(known) + 1, known.shape[1], _weight=torch.cat([known, known.mean(0, keepdim=True)]))
+    model.config = model.config.model_copy(update={"styles": len(known) + 1})
+    return model
+
+
+def _steps_within(model: Denoiser, batch_at: Callable[[int], Batch], seconds: float, options: FitOptions) -> int:
+    """Return how many steps fit into a time, measured on a copy of the network."""
+    trial = copy.deepcopy(model)
+    config = TrainingConfig(steps=3, batch=options.batch)
+    train(trial, batch_at, config, seed=0, device=options.device)
+    start = time.monotonic()
+    train(trial, batch_at, config.model_copy(update={"steps": 6}), seed=0, device=options.device)
+    return max(20, int(seconds / ((time.monotonic() - start) / 6)))
