@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -22,7 +22,12 @@ from cytocascade.population.statistics import PopulationStatistics
 from cytocascade.recorded import Recorded
 from cytocascade.shapes.multiview import MultiViewConfig, MultiViewDenoiser
 from cytocascade.storage import directory_written_whole, hash_files
+from cytocascade.textures.loading import load_textures, save_textures
+from cytocascade.textures.model import Textures
 from cytocascade.volumes.statistics import VolumeStatistics
+
+if TYPE_CHECKING:
+    from cytocascade.textures.stable_diffusion.painter import Runtime
 
 FORMAT: Literal[1] = 1
 """Version of the bundle's layout."""
@@ -94,8 +99,10 @@ class Bundle:
     ----------
     config : BundleConfig
         What the bundle is.
-    masks, textures : Denoiser
-        Trained networks, in eval mode.
+    masks : Denoiser
+        Trained network, in eval mode.
+    textures : Denoiser or TexturePainter
+        Trained network, in eval mode, or another way to paint.
     cells : CellStatistics
         Distribution of the cells' descriptors.
     population : PopulationStatistics
@@ -114,7 +121,7 @@ class Bundle:
 
     config: BundleConfig
     masks: Denoiser
-    textures: Denoiser
+    textures: Textures
     cells: CellStatistics
     population: PopulationStatistics
     imaging: ImagingStatistics
@@ -160,8 +167,8 @@ def save_bundle(bundle: Bundle, folder: Path) -> None:
         _write_model(temporary / "bundle.json", bundle.config)
         for name in _STATISTICS:
             _write_model(temporary / f"{name}.json", getattr(bundle, name))
-        for name in _NETWORKS:
-            save_denoiser(temporary / f"{name}.safetensors", getattr(bundle, name))
+        save_denoiser(temporary / "masks.safetensors", bundle.masks)
+        save_textures(temporary / "textures.safetensors", bundle.textures)
         if bundle.config.dim == 3:
             shapes, volume = bundle.volume_parts()
             _write_model(temporary / "volume.json", volume)
@@ -173,13 +180,20 @@ def _write_model(path: Path, model: BaseModel) -> None:
     path.write_text(model.model_dump_json(indent=1) + "\n", encoding="utf-8", newline="\n")
 
 
-def load_bundle(folder: Path) -> Bundle:
+def load_bundle(folder: Path, runtime: Runtime | None = None) -> Bundle:
     """Read a bundle.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the bundle.
+    runtime : Runtime, optional
+        If it paints with Stable Diffusion: where its weights are, and how to paint.
 
     Raises
     ------
     CytoCascadeError
-        If a file is missing or damaged, or the bundle needs another version.
+        If a file is missing or damaged, the bundle needs another version, or weights that are nowhere.
     """
     _refuse_incomplete(folder, _FILES)
     config = _read_model(folder / "bundle.json", BundleConfig)
@@ -190,7 +204,7 @@ def load_bundle(folder: Path) -> Bundle:
     return Bundle(
         config=config,
         masks=load_denoiser(folder / "masks.safetensors"),
-        textures=load_denoiser(folder / "textures.safetensors"),
+        textures=load_textures(folder / "textures.safetensors", runtime),
         cells=_read_model(folder / "cells.json", CellStatistics),
         population=_read_model(folder / "population.json", PopulationStatistics),
         imaging=_read_model(folder / "imaging.json", ImagingStatistics),

@@ -25,7 +25,8 @@ from cytocascade.imaging.statistics import fit_imaging, with_gains
 from cytocascade.network_fitting import fit_network
 from cytocascade.population import fit_population
 from cytocascade.population.cells import CellStatistics
-from cytocascade.types import AnnotatedImage, AnnotatedStack
+from cytocascade.textures.model import Textures
+from cytocascade.types import AnnotatedImage, AnnotatedStack, FloatArray
 
 __all__ = ["FitOptions", "FitState", "StageProgress", "fingerprint_of", "fit", "fit_images", "kept_fit"]
 
@@ -142,7 +143,7 @@ def fit_images(
     described = describe_cells(cells)
     report("cells", 1, 1, f"{len(cells)} whole cells at {cells.crop_spacing:.3g} um per pixel")
     masks = fit_network("masks", cells, described, base, options, state, report)
-    textures = fit_network("textures", cells, described, base, options, state, report)
+    textures = _fit_textures(cells, described, base, options, state, report)
     report("statistics", 0, 2, "arrangement of the cells")
     population = fit_population(
         [image.labels for image in images],
@@ -178,6 +179,21 @@ def _fitted_before(out: Path, fingerprint: str) -> bool:
     except (OSError, ValueError, KeyError, TypeError):
         return False
     return isinstance(training, dict) and training.get("fingerprint") == fingerprint
+
+
+def _fit_textures(
+    cells: SingleCells,
+    described: FloatArray,
+    base: Bundle | None,
+    options: FitOptions,
+    state: FitState,
+    report: StageProgress,
+) -> Textures:
+    if options.stable_diffusion is None:
+        return fit_network("textures", cells, described, base, options, state, report)
+    from cytocascade.stable_diffusion_fitting import fit_stable_diffusion
+
+    return fit_stable_diffusion(cells, described, base, options, state, report)
 
 
 def fingerprint_of(

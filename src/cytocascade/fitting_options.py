@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from cytocascade.recorded import Recorded
+from cytocascade.recorded import LeftOutUnset, Recorded
+from cytocascade.textures.stable_diffusion.config import StableDiffusionOptions
 
 StageProgress = Callable[[str, int, int, str], None]
 """Called with (stage, done, in all, remark)."""
@@ -29,3 +31,5 @@ class FitOptions(Recorded):
     """Seed of everything random."""
     device: str = "cpu"
     """Torch device of the training."""
+    stable_diffusion: Annotated[StableDiffusionOptions | None, LeftOutUnset()] = None
+    """Paint textures with Stable Diffusion and a ControlNet, instead of the compact network."""

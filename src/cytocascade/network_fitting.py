@@ -64,6 +64,8 @@ def fit_network(
     if finished.exists():
         return load_denoiser(finished)
     start = getattr(base, stage) if base is not None else None
+    # A bundle that paints with Stable Diffusion has no compact network to start from.
+    start = start if isinstance(start, Denoiser) else None
     model = _starting_model(start, MASK_DENOISER if stage == "masks" else TEXTURE_DENOISER, options.seed)
     styles = [model.config.styles - 1] * len(cells)
     seed = derive_seed(options.seed, stage)
@@ -74,7 +76,7 @@ def fit_network(
             return mask_batches(cells.distance, described[:, :split], styles, batch=options.batch, seed=seed)
         return texture_batches(cells, described[:, split:], styles, batch=options.batch, steps=steps, seed=seed)
 
-    rate = options.learning_rate or (5e-4 if base is None else 2e-4)
+    rate = options.learning_rate or (5e-4 if start is None else 2e-4)
     if stage not in state.settings["steps"]:
         report(stage, 0, 1, "measuring the speed")
         share = MASK_BUDGET if stage == "masks" else TEXTURE_BUDGET

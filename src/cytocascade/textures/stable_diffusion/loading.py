@@ -91,6 +91,9 @@ def load_networks(base: Path, mode: Mode, *, prediction: Prediction = "auto") ->
         If a part is missing or damaged.
     """
     networks = _from_file(base, mode, prediction) if base.is_file() else _from_folder(base, mode, prediction)
+    for part in (networks.unet, networks.vae):
+        if part is not None:
+            _in_own_memory(part)
     if networks.unet.config.in_channels != networks.unet.config.out_channels:
         raise CytoCascadeError(
             f"this UNet takes {networks.unet.config.in_channels} channels, and gives back fewer",
@@ -107,6 +110,12 @@ def _from_folder(base: Path, mode: Mode, prediction: Prediction) -> Networks:
     if prediction != "auto":
         schedule["prediction_type"] = prediction
     return Networks(unet, vae, schedule)
+
+
+def _in_own_memory(part: torch.nn.Module) -> None:
+    """Copy weights out of the mapped file: where they lie in it decides the last bits of what is computed."""
+    for value in part.parameters():
+        value.data = value.data.clone(memory_format=torch.contiguous_format)
 
 
 def _component(base: Path, name: str, kind: Any) -> Any:
@@ -126,7 +135,7 @@ def _folder_schedule(base: Path) -> dict[str, Any]:
         raise CytoCascadeError(
             "the noise schedule is missing", path=file, hint="Download the whole repository, with its .json files."
         ) from error
-    return {**single_file.SCHEDULE, **{name: config[name] for name in _SCHEDULE if name in config}}
+    return {**single_file.SCHEDULE, **{name: config[name] for name in _SCHEDULE if config.get(name) is not None}}
 
 
 def _from_file(path: Path, mode: Mode, prediction: Prediction) -> Networks:
@@ -152,13 +161,8 @@ def empty_prompt(base: Path) -> Prompt:
         If ``cytocascade[sd]`` is not installed, or the base has no text encoder.
     """
     transformers = _transformers()
-    encoders: list[tuple[Any, list[int]]] = []
-    if base.is_file():
-        encoders = _encoders_of_file(base, transformers)
-    else:
-        for end in ("", "_2"):
-            if end == "" or (base / f"text_encoder{end}").is_dir():
-                encoders.append(_encoder_of_folder(base, end, transformers))
+    with _without_bars(transformers):
+        encoders = _encoders(base, transformers)
     with torch.inference_mode():
         given = [encoder(torch.tensor([tokens]), output_hidden_states=True) for encoder, tokens in encoders]
     if len(given) == 1:
@@ -166,6 +170,27 @@ def empty_prompt(base: Path) -> Prompt:
     # SDXL takes both encoders' last layer but one, and the second's embedding of the whole.
     tokens = torch.cat([each.hidden_states[-2][0] for each in given], dim=-1)
     return Prompt(tokens.float().clone(), given[1].text_embeds[0].float().clone())
+
+
+def _encoders(base: Path, transformers: Any) -> list[tuple[Any, list[int]]]:
+    """Return the text encoders, and the tokens of the empty prompt for each."""
+    if base.is_file():
+        return _encoders_of_file(base, transformers)
+    ends = [end for end in ("", "_2") if end == "" or (base / f"text_encoder{end}").is_dir()]
+    return [_encoder_of_folder(base, end, transformers) for end in ends]
+
+
+@contextmanager
+def _without_bars(transformers: Any) -> Iterator[None]:
+    """Keep transformers from showing bars of its own."""
+    bars = transformers.utils.logging
+    shown = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            bars.enable_progress_bar()
 
 
 def _transformers() -> Any:
@@ -197,13 +222,11 @@ def _encoders_of_file(path: Path, transformers: Any) -> list[tuple[Any, list[int
     from diffusers.loaders.single_file_utils import create_diffusers_clip_model_from_ldm
 
     state = single_file.read_single_file(path)
-    if f"{single_file.XL_OPEN_CLIP}token_embedding.weight" in state:
-        kinds = (transformers.CLIPTextModel, transformers.CLIPTextModelWithProjection)
-        configs = single_file.xl_text_configs(state)
-    else:
-        kinds, configs = (transformers.CLIPTextModel,), (single_file.text_config(state),)
+    kinds = [transformers.CLIPTextModel, transformers.CLIPTextModelWithProjection]
+    is_xl = f"{single_file.XL_OPEN_CLIP}token_embedding.weight" in state
     encoders = []
     with _damage_told(path):
+        configs = single_file.xl_text_configs(state) if is_xl else [single_file.text_config(state)]
         for kind, config in zip(kinds, configs):
             with single_file.written_configs(text=config) as folder:
                 encoder = create_diffusers_clip_model_from_ldm(
@@ -268,6 +291,7 @@ def load_controlnet(source: str | None, unet: UNet2DConditionModel, *, seed: int
             path=place,
             hint="Both must be of the same generation: 1.5, 2.1 or XL.",
         )
+    _in_own_memory(found)
     return found.float().eval()
 
 

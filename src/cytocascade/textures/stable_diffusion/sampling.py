@@ -85,7 +85,8 @@ def guidance_embedding(guidance: float, width: int, like: Tensor) -> Tensor:
     rates = torch.exp(torch.arange(half, device=like.device) * (-torch.log(torch.tensor(10000.0)) / (half - 1)))
     angles = strength[:, None] * rates[None]
     embedding = torch.cat([angles.sin(), angles.cos()], dim=1)
-    return torch.nn.functional.pad(embedding, (0, width - 2 * half)).to(like.dtype)
+    padded: Tensor = torch.nn.functional.pad(embedding, (0, width - 2 * half))
+    return padded.to(like.dtype)
 
 
 def lcm_guidance(sampling: Sampling) -> float:

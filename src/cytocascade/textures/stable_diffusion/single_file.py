@@ -29,6 +29,7 @@ SCHEDULE = {
     "steps_offset": 1,
     "clip_sample": False,
     "set_alpha_to_one": False,
+    "rescale_betas_zero_snr": False,
 }
 """Noise schedule of Stable Diffusion 1, 2 and XL (Rombach et al. 2022)."""
 
@@ -38,7 +39,7 @@ _HEAD = 64
 def read_single_file(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a single file, or raise `CytoCascadeError` if it is damaged or holds no UNet."""
     try:
-        state = load_file(path)
+        state: dict[str, Tensor] = load_file(path)
     except SafetensorError as error:
         raise CytoCascadeError(f"no readable safetensors ({error})", path=path, hint="Download it again.") from error
     if f"{UNET}input_blocks.0.0.weight" not in state:
@@ -113,7 +114,8 @@ def _levels(state: dict[str, Tensor]) -> tuple[list[int], list[int], int]:
 def vae_config(state: dict[str, Tensor]) -> dict[str, Any]:
     """Return the config of the VAE, told by the shapes of its weights."""
     encoder = f"{VAE}encoder."
-    widths, blocks = [], 0
+    widths: list[int] = []
+    blocks = 0
     while f"{encoder}down.{len(widths)}.block.0.conv2.weight" in state:
         widths.append(state[f"{encoder}down.{len(widths)}.block.0.conv2.weight"].shape[0])
     while f"{encoder}down.0.block.{blocks}.conv2.weight" in state:
@@ -142,11 +144,11 @@ def text_config(state: dict[str, Tensor]) -> dict[str, Any]:
     raise CytoCascadeError("the file holds no text encoder", hint="Give the whole checkpoint, or a folder.")
 
 
-def xl_text_configs(state: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, Any]]:
+def xl_text_configs(state: dict[str, Tensor]) -> list[dict[str, Any]]:
     """Return the configs of both text encoders of SDXL."""
     second = _open_clip(state, XL_OPEN_CLIP, leave_out=0)
     second["projection_dim"] = state[f"{XL_OPEN_CLIP}text_projection"].shape[1]
-    return _clip(state, XL_CLIP), second
+    return [_clip(state, XL_CLIP), second]
 
 
 def _clip(state: dict[str, Tensor], prefix: str) -> dict[str, Any]:

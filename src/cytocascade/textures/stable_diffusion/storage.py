@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import torch
@@ -31,16 +30,6 @@ def write_trained(path: Path, config: StableDiffusionConfig, weights: dict[str, 
     if prompt.pooled is not None:
         tensors["prompt/pooled"] = prompt.pooled.float()
     save_tensors(path, tensors, {"config": config.model_dump_json()})
-
-
-def is_stable_diffusion(path: Path) -> bool:
-    """Return whether a file of textures was written by `save_painter`."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            found = json.loads((file.metadata() or {}).get("config", "{}"))
-    except (SafetensorError, OSError, ValueError):
-        return False
-    return isinstance(found, dict) and found.get("backend") == "stable-diffusion"
 
 
 def load_painter(path: Path, runtime: Runtime | None = None) -> StableDiffusionPainter:

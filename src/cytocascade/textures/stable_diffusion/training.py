@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from diffusers import AutoencoderKL, DDPMScheduler
+from diffusers import DDPMScheduler
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 from torch.nn import functional
@@ -20,14 +19,13 @@ from torch.nn import functional
 from cytocascade.diffusion import checkpoints
 from cytocascade.diffusion.training import Batch, Progress
 from cytocascade.errors import CytoCascadeError
-from cytocascade.images.cells import Modality
 from cytocascade.seeding import torch_generator
 from cytocascade.textures.model import from_network
-from cytocascade.textures.stable_diffusion.config import StableDiffusionConfig, StableDiffusionOptions
+from cytocascade.textures.stable_diffusion.config import StableDiffusionOptions
 from cytocascade.textures.stable_diffusion.light import hint_picture, to_channels, to_picture
-from cytocascade.textures.stable_diffusion.loading import Prompt
 from cytocascade.textures.stable_diffusion.networks import ControlledUNet
 from cytocascade.textures.stable_diffusion.painter import HINT_SCALE
+from cytocascade.textures.stable_diffusion.task import Task
 
 WEIGHT_DECAY = 1e-2
 """Of AdamW, as torch's default."""
@@ -45,34 +43,6 @@ class TrainedPart(nn.Module):
     ) -> Iterator[tuple[str, nn.Parameter]]:
         """Yield name and value of the trained parameters."""
         return self._networks[0].trained()
-
-
-@dataclass(frozen=True)
-class Task:
-    """What is trained, on what.
-
-    Attributes
-    ----------
-    networks : ControlledUNet
-        With `networks.choose_trained` done; trained in place.
-    vae : AutoencoderKL or None
-        None in pixel mode.
-    prompt : Prompt
-        Embedding of the empty prompt.
-    config : StableDiffusionConfig
-        Mode, hint, schedule.
-    modality : {"fluorescence", "phase"}
-        Of the cells.
-    batch_at : callable
-        Gives batch number i, of `textures.model.texture_batches`; every device and every accumulated batch has its own.
-    """
-
-    networks: ControlledUNet
-    vae: AutoencoderKL | None
-    prompt: Prompt
-    config: StableDiffusionConfig
-    modality: Modality
-    batch_at: Callable[[int], Batch]
 
 
 def chosen_precision(options: StableDiffusionOptions, device: str) -> str:

@@ -1,0 +1,136 @@
+"""Fitting Stable Diffusion and its ControlNet to the cells of annotated images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cytocascade.bundle import Bundle
+from cytocascade.errors import CytoCascadeError
+from cytocascade.fitting_options import FitOptions, StageProgress
+from cytocascade.fitting_state import FitState
+from cytocascade.images.cells import SingleCells
+from cytocascade.images.descriptors import SHAPE_NAMES
+from cytocascade.network_fitting import TEXTURE_BUDGET
+from cytocascade.seeding import derive_seed
+from cytocascade.textures.stable_diffusion.checkpoints import find_base
+from cytocascade.textures.stable_diffusion.config import StableDiffusionOptions
+from cytocascade.textures.stable_diffusion.networks import kept_weights
+from cytocascade.textures.stable_diffusion.painter import Runtime, StableDiffusionPainter
+from cytocascade.textures.stable_diffusion.storage import load_painter, write_trained
+from cytocascade.textures.stable_diffusion.task import Task, assemble, with_cells
+from cytocascade.textures.stable_diffusion.training import seconds_per_step, train_networks
+from cytocascade.types import FloatArray
+
+STAGE = "textures"
+
+
+def fit_stable_diffusion(
+    cells: SingleCells,
+    described: FloatArray,
+    base: Bundle | None,
+    options: FitOptions,
+    state: FitState,
+    report: StageProgress,
+) -> StableDiffusionPainter:
+    """Fine-tune Stable Diffusion, resuming where it was left.
+
+    Parameters
+    ----------
+    cells : SingleCells
+        Cells to learn from.
+    described : ndarray, (n, 5) float32
+        Their `DESCRIPTOR_NAMES`.
+    base : Bundle or None
+        Bundle to start from, if its textures were fitted on the same weights.
+    options : FitOptions
+        With `stable_diffusion` set.
+    state : FitState
+        Where the number of steps, a checkpoint and what was trained are kept.
+    report : callable
+        See `StageProgress`.
+
+    Returns
+    -------
+    StableDiffusionPainter
+        As a bundle keeps it, in half precision.
+
+    Raises
+    ------
+    CytoCascadeError
+        If the weights are nowhere, damaged, or too large for the device.
+    """
+    wished = options.stable_diffusion
+    assert wished is not None
+    report(STAGE, 0, 1, "looking for the weights of Stable Diffusion")
+    place = find_base(wished.base, download=True)
+    runtime = Runtime(base=str(place), device=options.device)
+    finished = state.folder / f"{STAGE}.safetensors"
+    if not finished.exists():
+        _train(place, wished, cells, described[:, len(SHAPE_NAMES) :], base, options, state, finished, report)
+    # Half precision is what the bundle keeps, so calibration must see it too.
+    return load_painter(finished, runtime)
+
+
+def _train(
+    place: Path,
+    wished: StableDiffusionOptions,
+    cells: SingleCells,
+    texture: FloatArray,
+    base: Bundle | None,
+    options: FitOptions,
+    state: FitState,
+    finished: Path,
+    report: StageProgress,
+) -> None:
+    seed = derive_seed(options.seed, STAGE)
+    start = base.textures if base is not None and isinstance(base.textures, StableDiffusionPainter) else None
+    report(STAGE, 0, 1, "reading the weights of Stable Diffusion")
+    task = assemble(place, wished, cells.modality, seed=seed, start=start)
+    _same_base(state, task)
+    steps = _steps(task, cells, texture, wished, options, state, seed, report)
+    task = with_cells(task, cells, texture, wished, steps=steps, seed=seed)
+    train_networks(
+        task,
+        wished,
+        steps=steps,
+        seed=seed,
+        checkpoint=state.folder / f"{STAGE}.checkpoint.safetensors",
+        device=options.device,
+        progress=lambda done, total, loss: report(STAGE, done, total, f"loss {loss:.4f}"),
+    )
+    write_trained(finished, task.config, kept_weights(task.networks), task.prompt)
+
+
+def _same_base(state: FitState, task: Task) -> None:
+    """Remember the base's hashes; refuse to go on with other weights under the same name."""
+    files = task.config.base.files
+    if state.settings.setdefault("stable_diffusion", files) != files:
+        raise CytoCascadeError(
+            "the weights of Stable Diffusion are not those that this fit was begun with",
+            path=state.folder,
+            hint="Give the same weights to continue it, or --no-resume to start anew.",
+        )
+    state.save()
+
+
+def _steps(
+    task: Task,
+    cells: SingleCells,
+    texture: FloatArray,
+    wished: StableDiffusionOptions,
+    options: FitOptions,
+    state: FitState,
+    seed: int,
+    report: StageProgress,
+) -> int:
+    """Return the optimiser steps: as asked for, or as many as fit into the budget, measured once."""
+    if STAGE not in state.settings["steps"]:
+        steps = wished.steps or options.steps
+        if steps is None:
+            report(STAGE, 0, 1, "measuring the speed")
+            trial = with_cells(task, cells, texture, wished, steps=100, seed=seed)
+            each = seconds_per_step(trial, wished, options.device)
+            steps = max(1, int(TEXTURE_BUDGET * (options.budget or 600.0) / each))
+        state.settings["steps"][STAGE] = steps
+        state.save()
+    return int(state.settings["steps"][STAGE])

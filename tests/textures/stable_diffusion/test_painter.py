@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cytocascade.diffusion.sampling import starting_noise
+from cytocascade.errors import CytoCascadeError
+from cytocascade.textures.axial_fit import ellipses
+from cytocascade.textures.axial_noise import AxialNoise
+from cytocascade.textures.model import sample_textures
+from cytocascade.textures.slices import sample_slice_textures
+from cytocascade.textures.stable_diffusion.config import Sampling, StableDiffusionOptions
+from cytocascade.textures.stable_diffusion.networks import kept_weights
+from cytocascade.textures.stable_diffusion.painter import Runtime, StableDiffusionPainter
+from cytocascade.textures.stable_diffusion.presets import SAMPLERS
+from cytocascade.textures.stable_diffusion.task import assemble
+from cytocascade.types import FloatArray
+
+WISHES = np.zeros((3, 2), dtype=np.float32)
+
+
+def made(base: Path, controlnet: Path | None, **options: object) -> StableDiffusionPainter:
+    wished = StableDiffusionOptions.model_validate(
+        {
+            "base": str(base),
+            "controlnet": None if controlnet is None else str(controlnet),
+            "sampling": Sampling(steps=2),
+            **options,
+        }
+    )
+    task = assemble(base, wished, "fluorescence", seed=0, start=None)
+    return StableDiffusionPainter(task.config, kept_weights(task.networks), task.prompt, Runtime(device="cpu"))
+
+
+@pytest.fixture(scope="module")
+def pixel(sd_base: Path, sd_controlnet: Path) -> StableDiffusionPainter:
+    return made(sd_base, sd_controlnet, mode="pixel")
+
+
+@pytest.fixture(scope="module")
+def latent(sd_base: Path, sd_controlnet: Path) -> StableDiffusionPainter:
+    return made(sd_base, sd_controlnet, mode="latent", latent_size=16)
+
+
+def paint(painter: StableDiffusionPainter, distance: FloatArray | None = None, **options: object) -> FloatArray:
+    distance = ellipses(3) if distance is None else distance
+    noise = starting_noise(painter, range(len(distance)))
+    wishes = np.zeros((len(distance), 2), dtype=np.float32)
+    return painter.paint(noise, distance, wishes, modality="fluorescence", **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("mode", ["pixel", "latent"])
+def test_textures_have_a_mean_of_one_and_depend_on_seed_and_hint(mode: str, request: pytest.FixtureRequest) -> None:
+    painter: StableDiffusionPainter = request.getfixturevalue(mode)
+    distance = ellipses(3)
+    signal = sample_textures(painter, distance, WISHES, range(3), modality="fluorescence")
+    assert signal.shape == (3, 64, 64)
+    assert signal.dtype == np.float32
+    means = [float(each[outline > 0].mean()) for each, outline in zip(signal, distance)]
+    np.testing.assert_allclose(means, 1.0, atol=1e-5)
+    again = sample_textures(painter, distance, WISHES, range(3), modality="fluorescence", workers=2)
+    np.testing.assert_array_equal(signal, again)
+    assert not np.array_equal(signal[0], sample_textures(painter, distance[:1], WISHES[:1], [9], modality="phase")[0])
+    brighter = sample_textures(painter, distance[:1], WISHES[:1] + 2, range(1), modality="fluorescence")
+    assert np.abs(brighter - signal[:1]).max() > 1e-5
+
+
+def test_chunks_do_not_notice_each_other(latent: StableDiffusionPainter) -> None:
+    chunk = latent.config.chunk
+    distance = ellipses(chunk + 2)
+    noise = starting_noise(latent, range(len(distance)))
+    last = latent.paint(noise[chunk:], distance[chunk:], WISHES[:2], modality="fluorescence")
+    np.testing.assert_array_equal(paint(latent, distance)[chunk:], last)
+
+
+def test_nothing_is_painted_for_no_cells(pixel: StableDiffusionPainter) -> None:
+    none = pixel.paint(torch.zeros((0, 4, 64, 64)), ellipses(3)[:0], WISHES[:0], modality="fluorescence")
+    assert none.shape == (0, 64, 64)
+
+
+def test_latent_mode_is_made_of_latents(latent: StableDiffusionPainter, pixel: StableDiffusionPainter) -> None:
+    assert latent.sample_shape == (4, 16, 16)
+    assert pixel.sample_shape == (4, 64, 64)
+    assert latent.ready().vae is not None
+    assert pixel.ready().vae is None
+
+
+def test_slices_with_alike_noise_are_alike(pixel: StableDiffusionPainter) -> None:
+    distance = np.repeat(ellipses(1), 3, axis=0)
+    heights, cell = np.asarray([0.0, 0.1, 50.0]), np.zeros(3, dtype=int)
+    signal = sample_slice_textures(
+        pixel, distance, heights, cell, WISHES[:1], [4], noise=AxialNoise(length=2.0), modality="fluorescence"
+    )
+    inside = distance[0] > 3
+    near, far = (np.corrcoef(signal[0][inside], signal[k][inside])[0, 1] for k in (1, 2))
+    assert near > 0.95
+    assert near > far + 0.1
+
+
+@pytest.mark.parametrize("name", ["paper", "ddim", "dpm++"])
+def test_samplers_differ_and_repeat(latent: StableDiffusionPainter, name: str) -> None:
+    painter = latent.with_sampling(SAMPLERS[name].model_copy(update={"steps": 3}))
+    one, again = paint(painter, ellipses(1)), paint(painter, ellipses(1))
+    np.testing.assert_array_equal(one, again)
+    assert np.isfinite(one).all()
+    other = latent.with_sampling(Sampling(sampler="dpm++" if name != "dpm++" else "ddim", steps=3))
+    assert np.abs(one - paint(other, ellipses(1))).max() > 1e-4
+
+
+def test_guidance_drives_away_from_what_the_unet_paints_without_hint(pixel: StableDiffusionPainter) -> None:
+    plain, guided = paint(pixel, ellipses(1)), paint(pixel, ellipses(1), guidance=3.0)
+    weak = paint(pixel.with_sampling(pixel.config.sampling.model_copy(update={"strength": 0.0})), ellipses(1))
+    assert np.abs(guided - plain).max() > 1e-3
+    # Without any control, guidance has nothing to drive away from.
+    none = pixel.with_sampling(pixel.config.sampling.model_copy(update={"strength": 0.0, "guidance": 3.0}))
+    np.testing.assert_allclose(paint(none, ellipses(1)), weak, atol=2e-4)
+    assert np.abs(weak - plain).max() > 1e-3
+
+
+def test_lcm_needs_a_base_that_was_made_for_it(
+    pixel: StableDiffusionPainter, sd_controlnet: Path, tmp_path: Path
+) -> None:
+    from tests.textures.stable_diffusion import tiny
+
+    lcm = Sampling(sampler="lcm", steps=4)
+    with pytest.raises(CytoCascadeError, match="not made for the sampler lcm"):
+        paint(pixel.with_sampling(lcm))
+    base = tiny.make_base(tmp_path / "lcm", time_cond_proj_dim=16)
+    painter = made(base, sd_controlnet, latent_size=16, sampling=lcm)
+    one, again = paint(painter, ellipses(1)), paint(painter, ellipses(1))
+    np.testing.assert_array_equal(one, again)
+    assert np.isfinite(one).all()
+
+
+def test_phase_contrast_is_painted_too(pixel: StableDiffusionPainter) -> None:
+    noise = starting_noise(pixel, [1])
+    assert np.isfinite(pixel.paint(noise, ellipses(1), WISHES[:1], modality="phase")).all()
