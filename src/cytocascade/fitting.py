@@ -235,4 +235,6 @@ def _training_record(
         "fingerprint": state.settings["fingerprint"],
         "options": options.model_dump(mode="json"),
         "base": None if base is None else {"name": base.config.name, "hash": base.hash},
+        # Which weights the textures need that are no part of the bundle.
+        **{key: state.settings[key] for key in ("stable_diffusion",) if key in state.settings},
     }

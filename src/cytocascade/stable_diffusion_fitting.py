@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from cytocascade.bundle import Bundle
@@ -14,11 +15,13 @@ from cytocascade.network_fitting import TEXTURE_BUDGET
 from cytocascade.seeding import derive_seed
 from cytocascade.textures.stable_diffusion.checkpoints import find_base
 from cytocascade.textures.stable_diffusion.config import StableDiffusionOptions
+from cytocascade.textures.stable_diffusion.job import Job, run_in_processes, write_job
+from cytocascade.textures.stable_diffusion.memory import estimate_memory, refuse_too_small
 from cytocascade.textures.stable_diffusion.networks import kept_weights
 from cytocascade.textures.stable_diffusion.painter import Runtime, StableDiffusionPainter
 from cytocascade.textures.stable_diffusion.storage import load_painter, write_trained
 from cytocascade.textures.stable_diffusion.task import Task, assemble, with_cells
-from cytocascade.textures.stable_diffusion.training import seconds_per_step, train_networks
+from cytocascade.textures.stable_diffusion.training import chosen_precision, seconds_per_step, train_networks
 from cytocascade.types import FloatArray
 
 STAGE = "textures"
@@ -87,24 +90,37 @@ def _train(
     report(STAGE, 0, 1, "reading the weights of Stable Diffusion")
     task = assemble(place, wished, cells.modality, seed=seed, start=start)
     _same_base(state, task)
+    estimate = estimate_memory(task, wished, chosen_precision(wished, options.device))
+    report(STAGE, 0, 1, str(estimate))
+    refuse_too_small(estimate, wished, options.device)
     steps = _steps(task, cells, texture, wished, options, state, seed, report)
+
+    def progress(done: int, total: int, loss: float) -> None:
+        report(STAGE, done, total, f"loss {loss:.4f}")
+
+    if wished.processes > 1:
+        del task
+        folder = state.folder / "job"
+        job = Job(
+            base=str(place), options=wished, modality=cells.modality, steps=steps, seed=seed, device=options.device
+        )
+        write_job(folder, job, cells, texture, start)
+        run_in_processes(folder, job, progress)
+        (folder / "trained.safetensors").rename(finished)
+        return
     task = with_cells(task, cells, texture, wished, steps=steps, seed=seed)
+    checkpoint = state.folder / f"{STAGE}.checkpoint.safetensors"
     train_networks(
-        task,
-        wished,
-        steps=steps,
-        seed=seed,
-        checkpoint=state.folder / f"{STAGE}.checkpoint.safetensors",
-        device=options.device,
-        progress=lambda done, total, loss: report(STAGE, done, total, f"loss {loss:.4f}"),
+        task, wished, steps=steps, seed=seed, checkpoint=checkpoint, device=options.device, progress=progress
     )
     write_trained(finished, task.config, kept_weights(task.networks), task.prompt)
 
 
 def _same_base(state: FitState, task: Task) -> None:
     """Remember the base's hashes; refuse to go on with other weights under the same name."""
-    files = task.config.base.files
-    if state.settings.setdefault("stable_diffusion", files) != files:
+    # Sorted, as it will be when it is read again.
+    record = json.loads(json.dumps(task.config.base.model_dump(mode="json"), sort_keys=True))
+    if state.settings.setdefault("stable_diffusion", record)["files"] != record["files"]:
         raise CytoCascadeError(
             "the weights of Stable Diffusion are not those that this fit was begun with",
             path=state.folder,

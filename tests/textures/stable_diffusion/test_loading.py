@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.textures.stable_diffusion import tiny
 
 from cytocascade.errors import CytoCascadeError
 from cytocascade.textures.stable_diffusion.loading import empty_prompt, load_controlnet, load_networks, new_controlnet
-from tests.textures.stable_diffusion import tiny
 
 
 def same(one: torch.nn.Module, other: torch.nn.Module) -> bool:

@@ -63,7 +63,7 @@ def train_networks(
     checkpoint: Path | None = None,
     device: str = "cpu",
     progress: Progress | None = None,
-) -> None:
+) -> bool:
     """Train networks in place; the averaged weights are left in them, on the CPU.
 
     Every step derives its batches, timesteps and noise from its number, the batch's and the device's, so that a run
@@ -85,6 +85,11 @@ def train_networks(
         ``cpu`` or ``cuda``.
     progress : callable, optional
         Called after every step with (steps done, steps in all, running loss), by the first process.
+
+    Returns
+    -------
+    bool
+        Whether this is the first process: the one that saves.
     """
     accelerator = _accelerator(options, device)
     networks = task.networks
@@ -121,6 +126,7 @@ def train_networks(
     if ema is not None:
         ema.copy_to(weights)
     networks.to("cpu").eval()
+    return bool(accelerator.is_main_process)
 
 
 def learning_rate(step: int, steps: int, options: StableDiffusionOptions) -> float:
