@@ -7,19 +7,21 @@ import re
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cytocascade import __version__
 from cytocascade.diffusion.checkpoints import load_denoiser, load_network, save_denoiser
-from cytocascade.diffusion.denoiser import Denoiser
 from cytocascade.errors import CytoCascadeError
 from cytocascade.images.cells import Modality
 from cytocascade.imaging.statistics import ImagingStatistics
+from cytocascade.masks.drawing import MaskModel
+from cytocascade.masks.pipeline_files import PIPELINE_FILES, export_pipeline, read_pipeline, write_pipeline
+from cytocascade.masks.pipelines import MaskSource, PipelineMasks
 from cytocascade.population.cells import CellStatistics
 from cytocascade.population.statistics import PopulationStatistics
-from cytocascade.recorded import Recorded
+from cytocascade.recorded import LeftOutUnset, Recorded
 from cytocascade.shapes.multiview import MultiViewConfig, MultiViewDenoiser
 from cytocascade.storage import directory_written_whole, hash_files
 from cytocascade.textures.loading import load_textures, save_textures
@@ -27,7 +29,7 @@ from cytocascade.textures.model import Textures
 from cytocascade.volumes.statistics import VolumeStatistics
 
 if TYPE_CHECKING:
-    from cytocascade.textures.stable_diffusion.painter import Runtime
+    from cytocascade.textures.stable_diffusion.runtime import Runtime
 
 FORMAT: Literal[1] = 1
 """Version of the bundle's layout."""
@@ -84,6 +86,8 @@ class BundleConfig(Recorded):
     """How far outside the outline cells shine, in canonical pixels."""
     training: dict[str, Any] = Field(default_factory=dict)
     """What it was trained on and how: image names, cells, steps, seed, base."""
+    mask_source: Annotated[MaskSource | None, LeftOutUnset()] = None
+    """The pipeline of diffusers that masks come from, in the folder ``masks``; none: our own network."""
 
     @property
     def scale(self) -> tuple[float, ...]:
@@ -99,8 +103,8 @@ class Bundle:
     ----------
     config : BundleConfig
         What the bundle is.
-    masks : Denoiser
-        Trained network, in eval mode.
+    masks : Denoiser or PipelineMasks
+        Trained network, in eval mode, or a pipeline of diffusers.
     textures : Denoiser or TexturePainter
         Trained network, in eval mode, or another way to paint.
     cells : CellStatistics
@@ -120,7 +124,7 @@ class Bundle:
     """
 
     config: BundleConfig
-    masks: Denoiser
+    masks: MaskModel
     textures: Textures
     cells: CellStatistics
     population: PopulationStatistics
@@ -151,23 +155,24 @@ _STATISTICS: dict[str, type[BaseModel]] = {
     "population": PopulationStatistics,
     "imaging": ImagingStatistics,
 }
-_NETWORKS = ("masks", "textures")
-_FILES = (
-    "bundle.json",
-    *(f"{n}.json" for n in _STATISTICS),
-    *(f"{n}.safetensors" for n in _NETWORKS),
-    "README.md",
-)
+_FILES = ("bundle.json", *(f"{n}.json" for n in _STATISTICS), "textures.safetensors", "README.md")
+_MASK_FILES = ("masks.safetensors",)
+_PIPELINE = "masks"
 _VOLUME_FILES = ("volume.json", "shapes.safetensors")
 
 
 def save_bundle(bundle: Bundle, folder: Path) -> None:
     """Write a bundle; `folder` appears only when it is complete."""
+    source = bundle.masks.source if isinstance(bundle.masks, PipelineMasks) else None
+    config = bundle.config.model_copy(update={"mask_source": source})
     with directory_written_whole(folder) as temporary:
-        _write_model(temporary / "bundle.json", bundle.config)
+        _write_model(temporary / "bundle.json", config)
         for name in _STATISTICS:
             _write_model(temporary / f"{name}.json", getattr(bundle, name))
-        save_denoiser(temporary / "masks.safetensors", bundle.masks)
+        if isinstance(bundle.masks, PipelineMasks):
+            write_pipeline(bundle.masks.pipeline, temporary / _PIPELINE, half=True)
+        else:
+            save_denoiser(temporary / "masks.safetensors", bundle.masks)
         save_textures(temporary / "textures.safetensors", bundle.textures)
         if bundle.config.dim == 3:
             shapes, volume = bundle.volume_parts()
@@ -197,13 +202,13 @@ def load_bundle(folder: Path, runtime: Runtime | None = None) -> Bundle:
     """
     _refuse_incomplete(folder, _FILES)
     config = _read_model(folder / "bundle.json", BundleConfig)
-    files, volumes = _FILES, config.dim == 3
-    if volumes:
-        files = (*_FILES, *_VOLUME_FILES)
-        _refuse_incomplete(folder, files)
+    volumes, source = config.dim == 3, config.mask_source
+    masks = _MASK_FILES if source is None else tuple(f"{_PIPELINE}/{name}" for name in PIPELINE_FILES)
+    files = (*_FILES, *masks, *(_VOLUME_FILES if volumes else ()))
+    _refuse_incomplete(folder, files)
     return Bundle(
         config=config,
-        masks=load_denoiser(folder / "masks.safetensors"),
+        masks=_load_masks(folder, source),
         textures=load_textures(folder / "textures.safetensors", runtime),
         cells=_read_model(folder / "cells.json", CellStatistics),
         population=_read_model(folder / "population.json", PopulationStatistics),
@@ -213,6 +218,28 @@ def load_bundle(folder: Path, runtime: Runtime | None = None) -> Bundle:
         shapes=load_shapes(folder) if volumes else None,
         volume=_read_model(folder / "volume.json", VolumeStatistics) if volumes else None,
     )
+
+
+def _load_masks(folder: Path, source: MaskSource | None) -> MaskModel:
+    if source is None:
+        return load_denoiser(folder / "masks.safetensors")
+    return PipelineMasks(read_pipeline(folder / _PIPELINE), source)
+
+
+def export_masks(bundle: Bundle, folder: Path, *, overwrite: bool = False) -> Path:
+    """Write the masks of a bundle so that diffusers loads them, and return `folder`.
+
+    Raises
+    ------
+    CytoCascadeError
+        If they come from our own network, or `folder` exists.
+    """
+    if not isinstance(bundle.masks, PipelineMasks):
+        raise CytoCascadeError(
+            f"the masks of {bundle.config.name!r} come from our own network, which is no pipeline of diffusers",
+            hint="Fit with --mask-backend diffusers, or --masks-from DIR.",
+        )
+    return export_pipeline(bundle.masks.pipeline, folder, overwrite=overwrite)
 
 
 def load_shapes(folder: Path) -> MultiViewDenoiser:

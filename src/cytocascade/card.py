@@ -7,6 +7,7 @@ from typing import Any
 from cytocascade.bundle import BundleConfig
 from cytocascade.images.cells import SingleCells
 from cytocascade.imaging.volume import axial_sigma
+from cytocascade.masks.pipelines import MaskSource
 from cytocascade.volumes.statistics import VolumeStatistics
 
 
@@ -26,6 +27,8 @@ def bundle_card(config: BundleConfig, cells: SingleCells) -> str:
     )
     grid = "pixel" if config.dim == 2 else "voxel (z x y x x)"
     counted = "whole cells" if config.dim == 2 else "whole outlines"
+    steps = ", ".join(f"{stage} {count}" for stage, count in training["steps"].items())
+    source = "" if config.mask_source is None else f"| masks | {_masks(config.mask_source)} |\n"
     what = "images" if config.dim == 2 else "volumes, learned from annotated slices"
     foundation = _foundation(training)
     return f"""# {config.name}
@@ -40,8 +43,8 @@ A CytoCascade bundle for {config.modality} {what}: it generates annotated ones l
 | {grid} | {" x ".join(f"{value:g}" for value in config.spacing)} {unit} |
 | crop | 64 x 64 pixels of {config.crop_spacing:.4g} {unit.split(" ")[0]} |
 | started from | {f"{base['name']} ({base['hash'][:12]})" if base else "nothing (trained from scratch)"} |
-| steps | masks {training["steps"]["masks"]}, textures {training["steps"]["textures"]}, batch {options["batch"]} |
-{foundation}| seed | {options["seed"]} |
+| steps | {steps}, batch {options["batch"]} |
+{source}{foundation}| seed | {options["seed"]} |
 | CytoCascade | {config.version} |
 
 {limits}
@@ -62,6 +65,17 @@ def _foundation(training: dict[str, Any]) -> str:
         f"| textures | Stable Diffusion with ControlNet, {wished['mode']} mode, trained: {wished['train']} |\n"
         f"| needs | {weights['name']} (SHA-256: {hashes}); no part of this bundle, their licence applies as well |\n"
     )
+
+
+def _masks(source: MaskSource) -> str:
+    """Return where masks come from, if not from our own network."""
+    made = (
+        "a diffusers pipeline, trained on these cells"
+        if not source.sha256
+        else f"the diffusers pipeline `{source.origin}` ({source.sha256[:12]}): its own licence applies too"
+    )
+    samplers = {"ddpm": "ancestral sampling", "ddim": f"DDIM (eta {source.eta:g})", "dpm": "DPM-Solver++"}
+    return f"{made}; {samplers[source.sampler]}, best of {source.candidates}"
 
 
 def volume_card(config: BundleConfig, cells: SingleCells, volume: VolumeStatistics) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cytocascade import __version__
-from cytocascade.bundle import Bundle, find_bundle, load_bundle, save_bundle
+from cytocascade.bundle import Bundle, export_masks, find_bundle, load_bundle, save_bundle
 from cytocascade.errors import CytoCascadeError
 from cytocascade.export import DatasetSettings, DatasetWriter, load_record
 from cytocascade.export.manifest import array_hash
@@ -92,6 +92,16 @@ class Cascade:
         """Write the bundle to `folder` and return it."""
         save_bundle(self.bundle, Path(folder))
         return Path(folder)
+
+    def export_masks(self, folder: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the masks for diffusers, whose ``DDPMPipeline.from_pretrained`` loads the folder, and return it.
+
+        Raises
+        ------
+        CytoCascadeError
+            If they do not come from such a pipeline: see `FitOptions.mask_backend`.
+        """
+        return export_masks(self.bundle, Path(folder), overwrite=overwrite)
 
     def generate(
         self, n: int = 1, *, seed: int = 0, first: int = 0, workers: int = 2, **options: Any

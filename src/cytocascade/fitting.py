@@ -22,7 +22,10 @@ from cytocascade.fitting_state import FitState
 from cytocascade.images.cells import SingleCells, extract_cells
 from cytocascade.images.descriptors import DESCRIPTOR_NAMES, describe_cells
 from cytocascade.imaging.statistics import fit_imaging, with_gains
-from cytocascade.network_fitting import fit_network
+from cytocascade.mask_fitting import fit_masks
+from cytocascade.masks.pipeline_files import pipeline_hash
+from cytocascade.masks.pipelines import PipelineMasks
+from cytocascade.network_fitting import fit_network, known_styles
 from cytocascade.population import fit_population
 from cytocascade.population.cells import CellStatistics
 from cytocascade.textures.model import Textures
@@ -142,7 +145,7 @@ def fit_images(
     cells = extract_cells(images)
     described = describe_cells(cells)
     report("cells", 1, 1, f"{len(cells)} whole cells at {cells.crop_spacing:.3g} um per pixel")
-    masks = fit_network("masks", cells, described, base, options, state, report)
+    masks = fit_masks(cells, described, base, options, state, report)
     textures = _fit_textures(cells, described, base, options, state, report)
     report("statistics", 0, 2, "arrangement of the cells")
     population = fit_population(
@@ -162,8 +165,9 @@ def fit_images(
         spacing_known=images[0].spacing_known,
         crop_spacing=cells.crop_spacing,
         shape=_typical_shape(images),
-        style=masks.config.styles - 1,
+        style=known_styles(base),
         training=_training_record(images, cells, options, base, state),
+        mask_source=masks.source if isinstance(masks, PipelineMasks) else None,
     )
     # What mean and contrast of a cell are depends on how light is made.
     alike = base if base is not None and base.config.modality == cells.modality else None
@@ -200,8 +204,10 @@ def fingerprint_of(
     images: Sequence[AnnotatedImage | AnnotatedStack], options: FitOptions, base: Bundle | None, *more: object
 ) -> str:
     """Return the hash of everything that determines the result; `more` is what else does."""
-    digest = hashlib.sha256(options.model_dump_json(exclude={"device"}).encode())
+    digest = hashlib.sha256(options.model_dump_json(exclude={"device", "masks_from"}).encode())
     digest.update(f"{__version__} {base.hash if base else ''}".encode())
+    if options.masks_from is not None:
+        digest.update(f"masks from {pipeline_hash(options.masks_from)}".encode())
     for value in more:
         digest.update(repr(value).encode())
     for image in images:
@@ -233,7 +239,7 @@ def _training_record(
         "sparse": any(image.sparse for image in images),
         "steps": dict(state.settings["steps"]),
         "fingerprint": state.settings["fingerprint"],
-        "options": options.model_dump(mode="json"),
+        "options": options.model_dump(mode="json", exclude={"masks_from"}),
         "base": None if base is None else {"name": base.config.name, "hash": base.hash},
         # Which weights the textures need that are no part of the bundle.
         **{key: state.settings[key] for key in ("stable_diffusion",) if key in state.settings},

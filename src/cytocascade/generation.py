@@ -19,7 +19,8 @@ from cytocascade.images.features import measure_cells
 from cytocascade.imaging.background import draw_background, render_background
 from cytocascade.imaging.camera import add_grain, add_noise, to_output
 from cytocascade.imaging.statistics import typical_noise
-from cytocascade.masks.maskddpm import SampledMasks, sample_masks
+from cytocascade.masks.drawing import draw_masks
+from cytocascade.masks.maskddpm import SampledMasks
 from cytocascade.population import (
     PlacementParams,
     draw_placement,
@@ -63,7 +64,7 @@ def draw_sample(bundle: Bundle, options: GenerationOptions, seed: int, index: in
     background["gain"] *= variety.gain
     return {
         "shape": list(shape),
-        "options": options.model_dump(mode="json"),
+        "options": options.resolved(bundle).model_dump(mode="json"),
         "background": background,
         "placement": placement.to_json(),
         "descriptors": [[round(float(value), 6) for value in row] for row in descriptors],
@@ -137,7 +138,7 @@ def prepare_field(
     params: dict[str, Any],
     *,
     workers: int = 1,
-    outlines: Callable[..., SampledMasks] = sample_masks,
+    outlines: Callable[..., SampledMasks] = draw_masks,
     light: Callable[..., FloatArray] = sample_textures,
 ) -> PreparedField:
     """Make new cells and place them, as drawn in `params`.
@@ -151,7 +152,7 @@ def prepare_field(
     workers : int
         Threads; without influence on the result.
     outlines, light : callable
-        Called as `sample_masks` and `sample_textures` are; others make cells without the networks.
+        Called as `draw_masks` and `sample_textures` are; others make cells without the networks.
     """
     config = bundle.config
     options = GenerationOptions.model_validate(params["options"])

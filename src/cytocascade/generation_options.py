@@ -7,9 +7,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from cytocascade.arguments import checked_model
-from cytocascade.bundle import BundleConfig
+from cytocascade.bundle import Bundle, BundleConfig
 from cytocascade.errors import CytoCascadeError
-from cytocascade.masks.maskddpm import MASK_STEPS
+from cytocascade.masks.drawing import usual_steps
 from cytocascade.population import PopulationOverrides
 from cytocascade.population.volume_params import ArrangementName
 from cytocascade.shapes.sampling import VIEW_STEPS
@@ -50,8 +50,8 @@ class GenerationOptions(BaseModel):
     `cytocascade.variety`."""
     guidance: float = Field(1.0, ge=0)
     """Classifier-free guidance of the textures; 1 is none, and fastest."""
-    mask_steps: int = Field(MASK_STEPS, ge=2)
-    """Network evaluations per mask."""
+    mask_steps: int | None = Field(None, ge=2)
+    """Network evaluations per mask; by default what is usual for the masks of the bundle."""
     texture_steps: int = Field(TEXTURE_STEPS, ge=2)
     """Network evaluations per texture."""
     spacing: tuple[float, float, float] | None = None
@@ -101,6 +101,11 @@ class GenerationOptions(BaseModel):
     def checked(cls, **wishes: Any) -> GenerationOptions:
         """Return the options, or raise `CytoCascadeError` that names the first one that is not possible."""
         return checked_model(cls, **wishes)
+
+    def resolved(self, bundle: Bundle) -> GenerationOptions:
+        """Return the options with the steps of this bundle's masks, so that what is recorded needs no defaults."""
+        steps = usual_steps(bundle.masks) if self.mask_steps is None else self.mask_steps
+        return self.model_copy(update={"mask_steps": steps})
 
     def population(self) -> PopulationOverrides:
         """Return the part that concerns the arrangement."""

@@ -14,6 +14,7 @@ from torch import nn
 from cytocascade.bundle import Bundle
 from cytocascade.diffusion.checkpoints import load_denoiser, save_denoiser
 from cytocascade.diffusion.denoiser import Denoiser, DenoiserConfig
+from cytocascade.diffusion.network import Network
 from cytocascade.diffusion.training import Batch, TrainingConfig, train
 from cytocascade.fitting_options import FitOptions, StageProgress
 from cytocascade.fitting_state import FitState
@@ -36,7 +37,7 @@ def fit_network(
     state: FitState,
     report: StageProgress,
 ) -> Denoiser:
-    """Fine-tune (or train) one network, resuming where it was left.
+    """Fine-tune (or train) one network of our own kind, resuming where it was left.
 
     Parameters
     ----------
@@ -47,7 +48,7 @@ def fit_network(
     described : ndarray, (n, 5) float32
         Their `DESCRIPTOR_NAMES`.
     base : Bundle or None
-        Bundle to start from.
+        Bundle to start from; a stage that it has no such network for starts from scratch.
     options : FitOptions
         Budget or steps, seed, device.
     state : FitState
@@ -64,9 +65,9 @@ def fit_network(
     if finished.exists():
         return load_denoiser(finished)
     start = getattr(base, stage) if base is not None else None
-    # A bundle that paints with Stable Diffusion has no compact network to start from.
     start = start if isinstance(start, Denoiser) else None
-    model = _starting_model(start, MASK_DENOISER if stage == "masks" else TEXTURE_DENOISER, options.seed)
+    fresh = MASK_DENOISER if stage == "masks" else TEXTURE_DENOISER
+    model = _starting_model(start, fresh.model_copy(update={"styles": 1 + known_styles(base)}), options.seed)
     styles = [model.config.styles - 1] * len(cells)
     seed = derive_seed(options.seed, stage)
     split = len(SHAPE_NAMES)
@@ -76,27 +77,68 @@ def fit_network(
             return mask_batches(cells.distance, described[:, :split], styles, batch=options.batch, seed=seed)
         return texture_batches(cells, described[:, split:], styles, batch=options.batch, steps=steps, seed=seed)
 
-    rate = options.learning_rate or (5e-4 if start is None else 2e-4)
+    train_stage(stage, model, batches, options, state, report, scratch=start is None)
+    save_denoiser(finished, model)
+    # Half precision is what the bundle keeps, so calibration must see it too.
+    return load_denoiser(finished)
+
+
+def train_stage(
+    stage: str,
+    model: Network,
+    batches: Callable[[int], Callable[[int], Batch]],
+    options: FitOptions,
+    state: FitState,
+    report: StageProgress,
+    *,
+    scratch: bool,
+) -> None:
+    """Train a network in place, for as long as the options say, resuming where it was left.
+
+    Parameters
+    ----------
+    stage : str
+        ``masks`` or ``textures``.
+    model : Network
+        Network to train.
+    batches : callable
+        Gives, for a number of steps, the batches as a function of the step.
+    options, state, report
+        As for `fit_network`.
+    scratch : bool
+        Whether the network is untrained.
+    """
     if stage not in state.settings["steps"]:
         report(stage, 0, 1, "measuring the speed")
-        share = MASK_BUDGET if stage == "masks" else TEXTURE_BUDGET
-        steps = options.steps or _steps_within(model, batches(100), share * (options.budget or 600.0), options)
+        budget = _share(stage, options) * (options.budget or 600.0)
+        steps = options.steps or _steps_within(model, batches(100), budget, options)
         state.settings["steps"][stage] = steps
         state.save()
     steps = int(state.settings["steps"][stage])
-    config = TrainingConfig(steps=steps, batch=options.batch, learning_rate=rate, warmup=min(50, steps // 10))
+    rate = options.learning_rate or (5e-4 if scratch else 2e-4)
     train(
         model,
         batches(steps),
-        config,
-        seed=seed,
+        TrainingConfig(steps=steps, batch=options.batch, learning_rate=rate, warmup=min(50, steps // 10)),
+        seed=derive_seed(options.seed, stage),
         checkpoint=state.folder / f"{stage}.checkpoint.safetensors",
         device=options.device,
         progress=lambda done, total, loss: report(stage, done, total, f"loss {loss:.4f}"),
     )
-    save_denoiser(finished, model)
-    # Half precision is what the bundle keeps, so calibration must see it too.
-    return load_denoiser(finished)
+
+
+def known_styles(base: Bundle | None) -> int:
+    """Return how many data sets the networks of a bundle know."""
+    networks = () if base is None else (base.masks, base.textures)
+    return max((network.config.styles for network in networks if isinstance(network, Denoiser)), default=0)
+
+
+def _share(stage: str, options: FitOptions) -> float:
+    """Return the share of the time budget that a stage gets."""
+    if options.masks_from is not None:
+        # Masks are there already.
+        return MASK_BUDGET + TEXTURE_BUDGET
+    return MASK_BUDGET if stage == "masks" else TEXTURE_BUDGET
 
 
 def _starting_model(base: Denoiser | None, config: DenoiserConfig, seed: int) -> Denoiser:
@@ -112,7 +154,7 @@ def _starting_model(base: Denoiser | None, config: DenoiserConfig, seed: int) ->
     return model
 
 
-def _steps_within(model: Denoiser, batch_at: Callable[[int], Batch], seconds: float, options: FitOptions) -> int:
+def _steps_within(model: Network, batch_at: Callable[[int], Batch], seconds: float, options: FitOptions) -> int:
     """Return how many steps fit into a time, measured on a copy of the network."""
     trial = copy.deepcopy(model)
     config = TrainingConfig(steps=3, batch=options.batch)

@@ -18,9 +18,11 @@ from cytocascade.textures.stable_diffusion.config import StableDiffusionOptions
 from cytocascade.textures.stable_diffusion.job import Job, run_in_processes, write_job
 from cytocascade.textures.stable_diffusion.memory import estimate_memory, refuse_too_small
 from cytocascade.textures.stable_diffusion.networks import kept_weights
-from cytocascade.textures.stable_diffusion.painter import Runtime, StableDiffusionPainter
-from cytocascade.textures.stable_diffusion.storage import load_painter, write_trained
+from cytocascade.textures.stable_diffusion.painter import StableDiffusionPainter
+from cytocascade.textures.stable_diffusion.runtime import Runtime
+from cytocascade.textures.stable_diffusion.storage import load_painter
 from cytocascade.textures.stable_diffusion.task import Task, assemble, with_cells
+from cytocascade.textures.stable_diffusion.trained_file import write_trained
 from cytocascade.textures.stable_diffusion.training import chosen_precision, seconds_per_step, train_networks
 from cytocascade.types import FloatArray
 

@@ -49,7 +49,7 @@ def smooth_outlines(model: object, seeds: Sequence[int], shape: FloatArray, **_:
     """Draw one star-convex outline per seed with the wished area, eccentricity and solidity.
 
     An ellipse whose radius is multiplied by the exponential of a random Fourier series over the angle, with amplitudes
-    falling as k^-1.9 (as in SIMCEP, Lehmussola et al. 2007). Stands in for `masks.maskddpm.sample_masks`.
+    falling as k^-1.9 (as in SIMCEP, Lehmussola et al. 2007). Stands in for `masks.drawing.draw_masks`.
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ import numpy as np
 from cytocascade.bundle import Bundle
 from cytocascade.calibration import fields
 from cytocascade.images.descriptors import SHAPE_NAMES, wished_solidity
-from cytocascade.masks.maskddpm import sample_masks
+from cytocascade.masks.drawing import draw_masks
 from cytocascade.population.field import mask_solidity, to_field_grid
 from cytocascade.seeding import derive_seed, numpy_generator
 
@@ -25,7 +25,7 @@ def outline_roughness(
     generator = numpy_generator(seed, "calibration", "outlines")
     shape = bundle.cells.draw(fields.WANTED_CELLS, generator)[:, : len(SHAPE_NAMES)]
     seeds = [derive_seed(seed, "calibration", number) for number in range(len(shape))]
-    masks = sample_masks(bundle.masks, seeds, shape, style=bundle.config.style, workers=2)
+    masks = draw_masks(bundle.masks, seeds, shape, style=bundle.config.style, workers=2)
     scale = bundle.config.scale
     median = []
     for roughness in ROUGHNESS:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import sys
 
-from cytocascade.cli import benefit, evaluating, fitting, generating, shaping
+from cytocascade.cli import benefit, evaluating, fitting, generating, masking, shaping
 from cytocascade.cli.terminal import app, console
 from cytocascade.errors import CytoCascadeError
 
 __all__ = ["app", "main"]
 
 # Importing the commands adds them to the app; this is their order in the help.
-_COMMANDS = (fitting, generating, shaping, evaluating, benefit)
+_COMMANDS = (fitting, generating, shaping, masking, evaluating, benefit)
 
 
 def main() -> None:

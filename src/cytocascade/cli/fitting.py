@@ -59,6 +59,18 @@ def fit(
         str | None, typer.Option(help="Volumes: sigma along z in um, or a TIFF stack of the PSF; by default fitted.")
     ] = None,
     psf_spacing: Annotated[str | None, typer.Option(help="Micrometres per voxel of that stack, z,y,x.")] = None,
+    mask_backend: Annotated[
+        str, typer.Option(help="compact, or diffusers: masks by a pipeline that diffusers can load.")
+    ] = "compact",
+    masks_from: Annotated[
+        Path | None, typer.Option(help="Take the masks from a trained DDPMPipeline or DDIMPipeline, a folder.")
+    ] = None,
+    mask_spacing: Annotated[float | None, typer.Option(help="Micrometres per pixel of its pictures.")] = None,
+    mask_sampler: Annotated[
+        str | None, typer.Option(help="Pipelines: ddim (50 steps), dpm (16) or ddpm (1000).")
+    ] = None,
+    mask_eta: Annotated[float | None, typer.Option(help="Pipelines: noise of DDIM, 0 to 1.")] = None,
+    mask_candidates: Annotated[int, typer.Option(help="Pipelines: pictures per cell that the best is taken of.")] = 4,
     overwrite: Overwrite = False,
 ) -> None:
     """Fit a cascade to annotated images, or for volumes (--dim 3) to annotated slices of stacks."""
@@ -68,7 +80,7 @@ def fit(
             images, masks, spacing=spacing, sparse=sparse, layout=layout, label_components=label_components
         )
     else:
-        dataset = _read_stacks(images, masks, spacing, sparse, layout, label_components, slices)
+        dataset = read_stack_dataset(images, masks, spacing, sparse, layout, label_components, slices)
     from cytocascade.bundle import find_bundle, load_bundle
     from cytocascade.fitting import FitOptions
     from cytocascade.fitting import fit as fit_bundle
@@ -76,7 +88,19 @@ def fit(
 
     base = base or ("nuclei" if dim == 2 else "nuclei3d")
     start = None if base == "scratch" else load_bundle(find_bundle(base))
-    options = FitOptions(budget=seconds, steps=steps, seed=seed, device=checked_device(device))
+    options = checked_model(
+        FitOptions,
+        budget=seconds,
+        steps=steps,
+        seed=seed,
+        device=checked_device(device),
+        mask_backend=mask_backend,
+        masks_from=masks_from,
+        mask_spacing=mask_spacing,
+        mask_sampler=mask_sampler,
+        mask_eta=mask_eta,
+        mask_candidates=mask_candidates,
+    )
     with stages() as report:
         given: dict[str, Any] = {
             "base": start, "name": name, "resume": resume, "overwrite": overwrite, "progress": report
@@ -105,7 +129,7 @@ def checked_device(device: str) -> str:
     return device
 
 
-def _read_stacks(
+def read_stack_dataset(
     images: Path,
     masks: Path | None,
     spacing: str | None,
@@ -114,6 +138,7 @@ def _read_stacks(
     label_components: bool,
     slices: int | None,
 ) -> StackDataset:
+    """Read stacks as the options of a command say, and show what is remarkable about them."""
     from cytocascade.images import read_stacks
 
     dataset = read_stacks(

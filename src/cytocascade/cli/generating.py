@@ -38,6 +38,9 @@ def generate(
         float, typer.Option(min=0, max=1, help="How far images reach beyond the fitted ones, for training segmenters.")
     ] = 0.0,
     guidance: Annotated[float, typer.Option(min=0, help="Guidance of the textures; 1 is none.")] = 1.0,
+    mask_steps: Annotated[
+        int | None, typer.Option(min=2, help="Network evaluations per mask; by default as usual for the bundle.")
+    ] = None,
     test_fraction: Annotated[
         float, typer.Option(min=0, max=0.9, help="Share held out for tests (stardist, cellpose, nnunet).")
     ] = 0.0,
@@ -86,6 +89,7 @@ def generate(
         brightness_scale=brightness_scale,
         variety=variety,
         guidance=guidance,
+        mask_steps=mask_steps,
         spacing=None if spacing is None else parse_voxel(spacing),
         arrangement=arrangement,
         packing=packing,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol
 
 from torch import Tensor
@@ -20,6 +21,10 @@ class TexturePainter(Protocol):
     @property
     def sample_shape(self) -> tuple[int, ...]:
         """Shape of one cell's starting noise, (channels, size, size)."""
+        ...
+
+    def save(self, path: Path) -> None:
+        """Write what was trained as safetensors, with its config in the metadata."""
         ...
 
     def paint(

@@ -10,11 +10,10 @@ from safetensors import SafetensorError, safe_open
 
 from cytocascade.diffusion.checkpoints import load_denoiser, save_denoiser
 from cytocascade.diffusion.denoiser import Denoiser
-from cytocascade.errors import CytoCascadeError
 from cytocascade.textures.model import Textures
 
 if TYPE_CHECKING:
-    from cytocascade.textures.stable_diffusion.painter import Runtime
+    from cytocascade.textures.stable_diffusion.runtime import Runtime
 
 
 def save_textures(path: Path, textures: Textures) -> None:
@@ -22,15 +21,7 @@ def save_textures(path: Path, textures: Textures) -> None:
     if isinstance(textures, Denoiser):
         save_denoiser(path, textures)
         return
-    # Diffusers' large models take their time to be imported, which the compact network does not need.
-    from cytocascade.textures.stable_diffusion.painter import StableDiffusionPainter
-    from cytocascade.textures.stable_diffusion.storage import save_painter
-
-    if not isinstance(textures, StableDiffusionPainter):
-        raise CytoCascadeError(
-            f"textures of {type(textures).__name__} cannot be saved", hint="Save those of a fitted bundle."
-        )
-    save_painter(path, textures)
+    textures.save(path)
 
 
 def load_textures(path: Path, runtime: Runtime | None = None) -> Textures:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 from scipy import ndimage as ndi
 from torch import Tensor
 
+from cytocascade.diffusion.checkpoints import save_denoiser
 from cytocascade.diffusion.denoiser import Denoiser, DenoiserConfig
 from cytocascade.diffusion.sampling import Condition, sample, starting_noise
 from cytocascade.diffusion.training import Batch
@@ -219,6 +221,10 @@ class CompactPainter:
     def sample_shape(self) -> tuple[int, ...]:
         """Shape of one cell's starting noise, (1, 64, 64)."""
         return self.model.sample_shape
+
+    def save(self, path: Path) -> None:
+        """Write the network."""
+        save_denoiser(path, self.model)
 
     def paint(
         self,

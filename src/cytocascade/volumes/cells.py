@@ -14,7 +14,7 @@ from cytocascade.errors import CytoCascadeError
 from cytocascade.generation import cell_descriptors
 from cytocascade.generation_options import GenerationOptions
 from cytocascade.images.descriptors import SHAPE_NAMES
-from cytocascade.masks.maskddpm import sample_masks
+from cytocascade.masks.drawing import draw_masks
 from cytocascade.population.volume_field import PaintedCell, VolumeCell
 from cytocascade.seeding import derive_seed, numpy_generator
 from cytocascade.shapes.sampling import draw_ratios
@@ -72,9 +72,7 @@ def new_surfaces(
     config = bundle.config
     shapes = cell_descriptors(params)[:, : len(SHAPE_NAMES)]
     mask_seeds = [derive_seed(seed, "mask") for seed in seeds]
-    masks = sample_masks(
-        bundle.masks, mask_seeds, shapes, style=config.style, steps=options.mask_steps, workers=workers
-    )
+    masks = draw_masks(bundle.masks, mask_seeds, shapes, style=config.style, steps=options.mask_steps, workers=workers)
     shape_seeds = [derive_seed(seed, "shape") for seed in seeds]
     known = config.spacing_known
     ratios = draw_ratios(volume.shapes, masks.distance, config.crop_spacing, shape_seeds, size_known=known)

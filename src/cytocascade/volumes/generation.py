@@ -67,7 +67,7 @@ def draw_volume_sample(bundle: Bundle, options: GenerationOptions, seed: int, in
     params = {
         "shape": [planes, height, width],
         "spacing": list(spacing),
-        "options": options.model_dump(mode="json"),
+        "options": options.resolved(bundle).model_dump(mode="json"),
         "background": background,
         "placement": placement.to_json(),
         "descriptors": [[round(float(value), 6) for value in row] for row in descriptors],

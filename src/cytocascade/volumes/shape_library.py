@@ -18,7 +18,7 @@ from cytocascade.export.tiff import write_tiff
 from cytocascade.images.cells import CROP_SIZE, signed_distance
 from cytocascade.images.pairing import image_files, stem
 from cytocascade.images.readers import read_image, read_mask
-from cytocascade.masks.maskddpm import sample_masks
+from cytocascade.masks.drawing import draw_masks
 from cytocascade.seeding import derive_seed, numpy_generator
 from cytocascade.shapes.canonical import feret_diameter
 from cytocascade.shapes.descriptors import describe_surface
@@ -171,7 +171,7 @@ def draw_shape_masks(bundle: Bundle, count: int, seed: int, *, workers: int = 1)
     area = bundle.volume.area_factor if bundle.volume is not None else 1.0
     descriptors = bundle.cells.draw(count, numpy_generator(seed, "shapes", "cells"), area_scale=area)
     seeds = [derive_seed(seed, "shapes", "mask", number) for number in range(count)]
-    masks = sample_masks(bundle.masks, seeds, descriptors[:, :3], style=config.style, workers=workers)
+    masks = draw_masks(bundle.masks, seeds, descriptors[:, :3], style=config.style, workers=workers)
     spacing = config.crop_spacing
     return [
         ShapeMask(f"cell_{number:06d}", one, spacing, float(config.spacing[-1]))

@@ -12,7 +12,8 @@ from cytocascade.bundle import load_bundle
 from cytocascade.cascade import Cascade
 from cytocascade.fitting import FitOptions, fit
 from cytocascade.textures.stable_diffusion.config import Sampling, StableDiffusionOptions
-from cytocascade.textures.stable_diffusion.painter import Runtime, StableDiffusionPainter
+from cytocascade.textures.stable_diffusion.painter import StableDiffusionPainter
+from cytocascade.textures.stable_diffusion.runtime import Runtime
 from cytocascade.types import AnnotatedImage
 
 TreeBytes = Callable[[Path], dict[str, bytes]]

@@ -14,8 +14,9 @@ from cytocascade.textures.model import sample_textures
 from cytocascade.textures.slices import sample_slice_textures
 from cytocascade.textures.stable_diffusion.config import Sampling, StableDiffusionOptions
 from cytocascade.textures.stable_diffusion.networks import kept_weights
-from cytocascade.textures.stable_diffusion.painter import Runtime, StableDiffusionPainter
+from cytocascade.textures.stable_diffusion.painter import StableDiffusionPainter
 from cytocascade.textures.stable_diffusion.presets import SAMPLERS
+from cytocascade.textures.stable_diffusion.runtime import Runtime
 from cytocascade.textures.stable_diffusion.task import assemble
 from cytocascade.types import FloatArray
 

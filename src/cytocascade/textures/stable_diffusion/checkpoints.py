@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from cytocascade.diffusion.foreign_weights import refuse_pickle
 from cytocascade.errors import CytoCascadeError
 from cytocascade.textures.stable_diffusion.config import BaseRecord, Mode
 
@@ -18,7 +19,6 @@ COMPONENTS = {"latent": ("unet", "vae"), "pixel": ("unet",)}
 """Components whose weights decide what is generated. The text encoder is not among them: a bundle keeps its result."""
 
 _WEIGHTS = re.compile(r"(?:diffusion_pytorch_)?model(?:\.(?P<variant>fp16))?(?:-\d+-of-\d+)?\.safetensors")
-_PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 _WANTED = ["*.json", "*.txt", "*/*.json", "*/*.txt", "*model*.safetensors", "*/*model*.safetensors"]
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -102,22 +102,6 @@ def how_to_get(source: str) -> str:
         else f"Copy the folder or file {Path(source).name!r} that the bundle was fitted with to DIR"
     )
     return f"{fetch}\nThen say --sd-base DIR, or set {ENVIRONMENT}=DIR."
-
-
-def refuse_pickle(path: Path) -> None:
-    """Raise `CytoCascadeError`, with the command that converts it, if a file may hold code."""
-    if path.suffix.lower() not in _PICKLES:
-        return
-    target = path.with_suffix(".safetensors")
-    raise CytoCascadeError(
-        "this file is a pickle, which can run code when it is read, so it is not read",
-        path=path,
-        hint="If you trust its source, convert it once:\n"
-        'python -c "import torch; from safetensors.torch import save_file; '
-        f"w = torch.load('{path}', map_location='cpu', weights_only=True); w = w.get('state_dict', w); "
-        "save_file({k: v.clone().contiguous() for k, v in w.items() if hasattr(v, 'contiguous')}, "
-        f"'{target}')\"",
-    )
 
 
 def weight_files(folder: Path) -> tuple[list[Path], str | None]:

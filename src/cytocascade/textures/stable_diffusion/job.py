@@ -24,9 +24,11 @@ from cytocascade.storage import write_json, write_text
 from cytocascade.tensors import save_tensors
 from cytocascade.textures.stable_diffusion.config import StableDiffusionOptions
 from cytocascade.textures.stable_diffusion.networks import kept_weights
-from cytocascade.textures.stable_diffusion.painter import Runtime, StableDiffusionPainter
-from cytocascade.textures.stable_diffusion.storage import load_painter, save_painter, write_trained
+from cytocascade.textures.stable_diffusion.painter import StableDiffusionPainter
+from cytocascade.textures.stable_diffusion.runtime import Runtime
+from cytocascade.textures.stable_diffusion.storage import load_painter
 from cytocascade.textures.stable_diffusion.task import assemble, with_cells
+from cytocascade.textures.stable_diffusion.trained_file import write_trained
 from cytocascade.textures.stable_diffusion.training import train_networks
 from cytocascade.types import FloatArray
 
@@ -59,7 +61,7 @@ def write_job(
     arrays = {"signal": cells.signal, "distance": cells.distance, "known": cells.known, "texture": texture}
     save_tensors(folder / "cells.safetensors", {name: as_tensor(values) for name, values in arrays.items()})
     if start is not None:
-        save_painter(folder / "start.safetensors", start)
+        start.save(folder / "start.safetensors")
     write_text(folder / "job.json", job.model_dump_json(indent=1) + "\n")
 
 

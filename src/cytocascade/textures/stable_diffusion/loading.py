@@ -14,13 +14,13 @@ from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
 from safetensors import SafetensorError
 from torch import Tensor
 
+from cytocascade.diffusion.foreign_weights import refuse_pickle
 from cytocascade.errors import CytoCascadeError
 from cytocascade.seeding import derive_seed
 from cytocascade.textures.stable_diffusion import single_file
 from cytocascade.textures.stable_diffusion.checkpoints import (
     component_folder,
     find_on_hub,
-    refuse_pickle,
     weight_files,
 )
 from cytocascade.textures.stable_diffusion.config import Mode, Prediction

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,39 +22,13 @@ from cytocascade.textures.stable_diffusion.light import from_channels, from_pict
 from cytocascade.textures.stable_diffusion.loading import Prompt
 from cytocascade.textures.stable_diffusion.networks import ControlledUNet
 from cytocascade.textures.stable_diffusion.rebuilding import rebuilt
+from cytocascade.textures.stable_diffusion.runtime import Runtime
 from cytocascade.textures.stable_diffusion.sampling import guidance_embedding, lcm_guidance, run_sampler
+from cytocascade.textures.stable_diffusion.trained_file import write_trained
 from cytocascade.types import FloatArray
 
 HINT_SCALE = 8
 """Pixels of the hint per pixel of the latent: the ControlNet's first layers fold them."""
-
-
-@dataclass(frozen=True)
-class Runtime:
-    """Where and how textures are painted; no part of the bundle.
-
-    Attributes
-    ----------
-    base : str, optional
-        Where the base lies: folder, file, or a folder in which it lies under its name.
-    device : str
-        Torch device; ``auto`` is the GPU if there is one.
-    compiled : bool
-        Whether `torch.compile` makes the networks faster; worth its minutes for large data sets on a GPU.
-    lcm_lora : str, optional
-        LoRA that makes the base sample in a few steps (Luo et al. 2023): folder, file or hub id.
-    """
-
-    base: str | None = None
-    device: str = "auto"
-    compiled: bool = False
-    lcm_lora: str | None = None
-
-    def chosen_device(self) -> torch.device:
-        """Return the torch device."""
-        if self.device == "auto":
-            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        return torch.device(self.device)
 
 
 @dataclass(frozen=True)
@@ -73,6 +48,14 @@ class Ready:
     networks: ControlledUNet
     vae: AutoencoderKL | None
     prompt: Prompt
+
+
+class _Shared:
+    """Networks that several painters share, once one of them has read them."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.ready: Ready | None = None
 
 
 class StableDiffusionPainter:
@@ -109,8 +92,7 @@ class StableDiffusionPainter:
         self.prompt = prompt
         self.runtime = runtime or Runtime()
         self.base = find_base(config.base.name, given=self.runtime.base)
-        self._ready: Ready | None = None
-        self._lock = threading.Lock()
+        self._shared = _Shared()
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
@@ -122,8 +104,12 @@ class StableDiffusionPainter:
         other = StableDiffusionPainter(
             self.config.model_copy(update={"sampling": sampling}), self.weights, self.prompt, self.runtime
         )
-        other._ready, other._lock = self._ready, self._lock
+        other._shared = self._shared
         return other
+
+    def save(self, path: Path) -> None:
+        """Write what was trained and the embedding of the empty prompt, in half precision."""
+        write_trained(path, self.config, self.weights, self.prompt)
 
     def ready(self) -> Ready:
         """Return the networks, read and checked now if they have not been.
@@ -133,11 +119,11 @@ class StableDiffusionPainter:
         CytoCascadeError
             If the base is damaged, or another one than that of the bundle.
         """
-        with self._lock:
-            if self._ready is None:
+        with self._shared.lock:
+            if self._shared.ready is None:
                 check_base(self.base, self.config.base, self.config.mode)
-                self._ready = _on_device(self)
-            return self._ready
+                self._shared.ready = _on_device(self)
+            return self._shared.ready
 
     def paint(
         self,
@@ -172,7 +158,7 @@ class StableDiffusionPainter:
         chunk = self.config.chunk
         chunks = [slice(start, start + chunk) for start in range(0, len(noise), chunk)]
         if self.runtime.chosen_device().type != "cpu":
-            with self._lock:
+            with self._shared.lock:
                 painted = [run(part) for part in chunks]
         else:
             painted = map_single_threaded(run, chunks, workers)

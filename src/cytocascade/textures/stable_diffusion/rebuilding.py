@@ -8,8 +8,9 @@ import torch
 from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
 from torch import Tensor
 
+from cytocascade.diffusion.foreign_weights import refuse_pickle
 from cytocascade.errors import CytoCascadeError
-from cytocascade.textures.stable_diffusion.checkpoints import find_on_hub, refuse_pickle
+from cytocascade.textures.stable_diffusion.checkpoints import find_on_hub
 from cytocascade.textures.stable_diffusion.config import StableDiffusionConfig
 from cytocascade.textures.stable_diffusion.loading import load_networks
 from cytocascade.textures.stable_diffusion.networks import ControlledUNet, add_lora, merge_lora, put_back
