@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -26,10 +26,8 @@ from cytocascade.shapes.multiview import MultiViewConfig, MultiViewDenoiser
 from cytocascade.storage import directory_written_whole, hash_files
 from cytocascade.textures.loading import load_textures, save_textures
 from cytocascade.textures.model import Textures
+from cytocascade.textures.stable_diffusion.runtime import Runtime
 from cytocascade.volumes.statistics import VolumeStatistics
-
-if TYPE_CHECKING:
-    from cytocascade.textures.stable_diffusion.runtime import Runtime
 
 FORMAT: Literal[1] = 1
 """Version of the bundle's layout."""

@@ -23,6 +23,10 @@ class TexturePainter(Protocol):
         """Shape of one cell's starting noise, (channels, size, size)."""
         ...
 
+    def sampled_by(self, sampler: str) -> TexturePainter:
+        """Return a painter that samples as `sampler` names; `CytoCascadeError` if it cannot."""
+        ...
+
     def save(self, path: Path) -> None:
         """Write what was trained as safetensors, with its config in the metadata."""
         ...

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError, safe_open
 
 from cytocascade.diffusion.checkpoints import load_denoiser, save_denoiser
 from cytocascade.diffusion.denoiser import Denoiser
 from cytocascade.textures.model import Textures
-
-if TYPE_CHECKING:
-    from cytocascade.textures.stable_diffusion.runtime import Runtime
+from cytocascade.textures.stable_diffusion.runtime import Runtime
 
 
 def save_textures(path: Path, textures: Textures) -> None:

@@ -14,6 +14,7 @@ from cytocascade.diffusion.checkpoints import save_denoiser
 from cytocascade.diffusion.denoiser import Denoiser, DenoiserConfig
 from cytocascade.diffusion.sampling import Condition, sample, starting_noise
 from cytocascade.diffusion.training import Batch
+from cytocascade.errors import CytoCascadeError
 from cytocascade.images.augment import apply_warp, draw_warp
 from cytocascade.images.cells import CROP_SIZE, Modality, SingleCells
 from cytocascade.images.descriptors import TEXTURE_NAMES
@@ -205,6 +206,13 @@ def painted(
     )
 
 
+def sampled_by(model: Textures, sampler: str | None) -> Textures:
+    """Return what paints as `model`, sampled as wished; `CytoCascadeError` if it cannot be."""
+    if sampler is None:
+        return model
+    return (CompactPainter(model) if isinstance(model, Denoiser) else model).sampled_by(sampler)
+
+
 class CompactPainter:
     """Paints with the compact network; a `textures.base.TexturePainter`.
 
@@ -221,6 +229,13 @@ class CompactPainter:
     def sample_shape(self) -> tuple[int, ...]:
         """Shape of one cell's starting noise, (1, 64, 64)."""
         return self.model.sample_shape
+
+    def sampled_by(self, sampler: str) -> TexturePainter:
+        """Refuse: the compact network has one sampler."""
+        raise CytoCascadeError(
+            f"the texture sampler {sampler!r} is for bundles that paint with Stable Diffusion, which this one does not",
+            hint="Leave --texture-sampler out, or fit with --texture-backend stable-diffusion.",
+        )
 
     def save(self, path: Path) -> None:
         """Write the network."""

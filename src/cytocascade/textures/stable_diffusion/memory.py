@@ -152,7 +152,7 @@ def saved_by_autograd(task: Task) -> Saved:
 
 def _empty(model: nn.Module) -> nn.Module:
     """Return a copy of a network without data, that needs the same gradients."""
-    memo = {id(value): _like(value) for value in model.parameters()}
+    memo: dict[int, Tensor] = {id(value): _like(value) for value in model.parameters()}
     memo |= {id(value): value.detach().to("meta") for value in model.buffers()}
     return copy.deepcopy(model, memo)
 

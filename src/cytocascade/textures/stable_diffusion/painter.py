@@ -21,6 +21,7 @@ from cytocascade.textures.stable_diffusion.config import Sampling, StableDiffusi
 from cytocascade.textures.stable_diffusion.light import from_channels, from_picture, hint_picture
 from cytocascade.textures.stable_diffusion.loading import Prompt
 from cytocascade.textures.stable_diffusion.networks import ControlledUNet
+from cytocascade.textures.stable_diffusion.presets import parsed_sampling
 from cytocascade.textures.stable_diffusion.rebuilding import rebuilt
 from cytocascade.textures.stable_diffusion.runtime import Runtime
 from cytocascade.textures.stable_diffusion.sampling import guidance_embedding, lcm_guidance, run_sampler
@@ -106,6 +107,10 @@ class StableDiffusionPainter:
         )
         other._shared = self._shared
         return other
+
+    def sampled_by(self, sampler: str) -> StableDiffusionPainter:
+        """Return a painter that samples as `presets.parsed_sampling` reads."""
+        return self.with_sampling(parsed_sampling(sampler))
 
     def save(self, path: Path) -> None:
         """Write what was trained and the embedding of the empty prompt, in half precision."""

@@ -34,11 +34,15 @@ FITS: dict[str, dict[str, Any]] = {
 the UNet's upward half (its ``sd_locked=False``), single precision, AdamW at 2e-6 with 4 cells per step."""
 
 
-def sampling_preset(name: str) -> Sampling:
-    """Return a way to sample by its name, or raise `CytoCascadeError`."""
-    if name not in SAMPLERS:
-        raise CytoCascadeError(f"there is no sampler {name!r}", hint=f"Give one of {', '.join(SAMPLERS)}.")
-    return SAMPLERS[name]
+def parsed_sampling(text: str) -> Sampling:
+    """Return the way to sample that ``paper`` or ``dpm++@10`` (in 10 steps) names, or raise `CytoCascadeError`."""
+    name, _, steps = text.partition("@")
+    if name not in SAMPLERS or ("@" in text and not (steps.isdecimal() and 0 < int(steps) <= 1000)):
+        raise CytoCascadeError(
+            f"there is no texture sampler {text!r}",
+            hint=f"Give one of {', '.join(SAMPLERS)}, with @10 behind it for 10 steps.",
+        )
+    return SAMPLERS[name].model_copy(update={"steps": int(steps)} if steps else {})
 
 
 def fit_preset(name: str) -> dict[str, Any]:

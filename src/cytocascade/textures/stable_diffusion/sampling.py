@@ -68,7 +68,8 @@ def run_sampler(noise: Tensor, predict: Predict, sampling: Sampling, schedule: d
         x = scheduler.step(predicted, timestep, x, generator=torch.Generator(x.device).manual_seed(0)).denoised
         if number + 1 < len(timesteps):
             x = scheduler.add_noise(x, _rolled(noise, number + 1), timesteps[number + 1].expand(len(x)))
-    return x.float()
+    done: Tensor = x.float()
+    return done
 
 
 def _rolled(noise: Tensor, number: int) -> Tensor:
