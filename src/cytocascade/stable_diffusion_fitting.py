@@ -67,7 +67,8 @@ def fit_stable_diffusion(
     wished = options.stable_diffusion
     assert wished is not None
     report(STAGE, 0, 1, "looking for the weights of Stable Diffusion")
-    place = find_base(wished.base, download=True)
+    # What was named goes before what the environment names.
+    place = find_base(wished.base, given=wished.base if Path(wished.base).exists() else None, download=True)
     runtime = Runtime(base=str(place), device=options.device)
     finished = state.folder / f"{STAGE}.safetensors"
     if not finished.exists():

@@ -54,7 +54,7 @@ _FIELDS = {
 
 
 def _fit_options(
-    texture_backend: Annotated[str, typer.Option(help="compact, or stable-diffusion: needs a GPU.")] = "compact",
+    texture_backend: Annotated[str, typer.Option(help="compact, or stable-diffusion: wants a GPU.")] = "compact",
     sd_base: SdBase = None,
     sd_preset: Annotated[str | None, typer.Option(help="default, or paper: as arXiv 2411.11515 was trained.")] = None,
     sd_controlnet: Annotated[str | None, typer.Option(help="ControlNet to start from, instead of a new one.")] = None,

@@ -44,11 +44,11 @@ def find_base(source: str, *, given: str | Path | None = None, download: bool = 
     CytoCascadeError
         If it is nowhere, or only there as pickle.
     """
-    for place in (given, os.environ.get(ENVIRONMENT)):
-        if place:
-            return _checked(_at(Path(place), source) or find_on_hub(str(place), download=download), str(place), source)
-    found = _at(Path(source), source) or find_on_hub(source, download=download)
-    return _checked(found, source, source)
+    if given:
+        return _checked(_at(Path(given), source) or find_on_hub(str(given), download=download), str(given), source)
+    place = os.environ.get(ENVIRONMENT)
+    found = _at(Path(place), source) if place else None
+    return _checked(found or _at(Path(source), source) or find_on_hub(source, download=download), source, source)
 
 
 def _at(place: Path, source: str) -> Path | None:
