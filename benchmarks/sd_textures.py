@@ -5,10 +5,10 @@ needs about 16 GB of memory on a CPU; ``--no-training`` leaves it out and needs 
 networks, to try the script. Adds the figures of this machine to ``benchmarks/results/sd_textures.json``.
 
 UNet and ControlNet are those of Stable Diffusion 1.5, built from their configuration with random weights (their speed
-does not depend on the weights), on 64 x 64 x 4 samples: so the figures hold for pixel mode; latent mode adds one pass of
-the VAE per texture and per training crop. Training: the ControlNet alone, AdamW. Textures per second are extrapolated
-from the evaluations that were timed to whole samplers, and the output says so. The compact network is that of the bundle
-`nuclei`, with its own sampler, timed in full.
+does not depend on the weights), on 64 x 64 x 4 samples: so the figures hold for pixel mode; latent mode adds one pass
+of the VAE per texture and per training crop. Training: the ControlNet alone, AdamW. Textures per second are
+extrapolated from the evaluations that were timed to whole samplers, and the output says so. The compact network is that
+of the bundle `nuclei`, with its own sampler, timed in full.
 """
 
 from __future__ import annotations

@@ -86,6 +86,7 @@ def test_bundle_generates_the_same_images_every_time(undisturbed: Path) -> None:
     np.testing.assert_array_equal(one.image, again.image)
 
 
+@pytest.mark.slow
 def test_two_fits_with_one_seed_agree(
     undisturbed: Path,
     nuclei: Cascade,
@@ -99,6 +100,7 @@ def test_two_fits_with_one_seed_agree(
     assert tree_bytes(tmp_path / "drawn") == tree_bytes(undisturbed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [1, 2])
 def test_interrupted_fit_is_continued_to_the_same_bytes(
     undisturbed: Path,
@@ -126,6 +128,7 @@ def test_interrupted_fit_is_continued_to_the_same_bytes(
     assert tree_bytes(out) == tree_bytes(undisturbed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("train", ["lora", "decoder", "all"])
 def test_more_than_the_controlnet_can_be_trained(
     nuclei: Cascade,
@@ -163,7 +166,11 @@ def test_two_processes_train_together(
     one, two = painter_of(tmp_path / "one").weights, painter_of(tmp_path / "two").weights
     alone = wishes(sd_base, sd_controlnet, accumulation=2)
     fit(drawn_images, tmp_path / "alone", alone, base=nuclei.bundle, name="same")
-    for name, value in painter_of(tmp_path / "alone").weights.items():
+    summed = painter_of(tmp_path / "alone").weights
+    for name, value in summed.items():
         assert torch.equal(one[name], two[name])
-        # Two devices see the same batches as one that accumulates two.
-        torch.testing.assert_close(one[name].float(), value.float(), atol=2e-3, rtol=1e-2)
+        # Two devices see the same batches as one that accumulates two. Where a gradient is nearly 0, its sign, and so
+        # AdamW's first steps, are left to rounding.
+        assert (one[name].float() - value.float()).abs().max() <= 4.5e-3
+    apart = torch.cat([(one[name].float() - value.float()).abs().flatten() for name, value in summed.items()])
+    assert (apart < 2e-4).float().mean() > 0.95

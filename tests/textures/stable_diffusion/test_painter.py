@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from tests.textures.stable_diffusion import tiny
 
 from cytocascade.diffusion.sampling import starting_noise
 from cytocascade.errors import CytoCascadeError
@@ -13,10 +15,12 @@ from cytocascade.textures.axial_noise import AxialNoise
 from cytocascade.textures.model import sample_textures
 from cytocascade.textures.slices import sample_slice_textures
 from cytocascade.textures.stable_diffusion.config import Sampling, StableDiffusionOptions
-from cytocascade.textures.stable_diffusion.networks import kept_weights
+from cytocascade.textures.stable_diffusion.loading import empty_prompt
+from cytocascade.textures.stable_diffusion.networks import add_lora, kept_weights
 from cytocascade.textures.stable_diffusion.painter import StableDiffusionPainter
 from cytocascade.textures.stable_diffusion.presets import SAMPLERS
 from cytocascade.textures.stable_diffusion.runtime import Runtime
+from cytocascade.textures.stable_diffusion.storage import load_painter
 from cytocascade.textures.stable_diffusion.task import assemble
 from cytocascade.types import FloatArray
 
@@ -124,8 +128,6 @@ def test_guidance_drives_away_from_what_the_unet_paints_without_hint(pixel: Stab
 def test_lcm_needs_a_base_that_was_made_for_it(
     pixel: StableDiffusionPainter, sd_controlnet: Path, tmp_path: Path
 ) -> None:
-    from tests.textures.stable_diffusion import tiny
-
     lcm = Sampling(sampler="lcm", steps=4)
     with pytest.raises(CytoCascadeError, match="not made for the sampler lcm"):
         paint(pixel.with_sampling(lcm))
@@ -139,3 +141,48 @@ def test_lcm_needs_a_base_that_was_made_for_it(
 def test_phase_contrast_is_painted_too(pixel: StableDiffusionPainter) -> None:
     noise = starting_noise(pixel, [1])
     assert np.isfinite(pixel.paint(noise, ellipses(1), WISHES[:1], modality="phase")).all()
+
+
+def test_lcm_lora_makes_another_base_sample_in_few_steps(
+    latent: StableDiffusionPainter, sd_base: Path, tmp_path: Path
+) -> None:
+    lcm = latent.config.model_copy(update={"sampling": Sampling(sampler="lcm", steps=2)})
+
+    def painted(lora: Path) -> FloatArray:
+        runtime = Runtime(device="cpu", lcm_lora=str(lora))
+        return paint(StableDiffusionPainter(lcm, latent.weights, latent.prompt, runtime), ellipses(1))
+
+    one, other = (painted(tiny.make_lora(sd_base, tmp_path / str(seed), seed=seed)) for seed in (0, 1))
+    assert np.isfinite(one).all()
+    assert np.abs(one - other).max() > 1e-6
+    with pytest.raises(CytoCascadeError, match="no LCM-LoRA"):
+        painted(Path("nobody/nothing"))
+
+
+def test_painter_is_the_same_after_saving(latent: StableDiffusionPainter, tmp_path: Path) -> None:
+    latent.save(tmp_path / "textures.safetensors")
+    loaded = load_painter(tmp_path / "textures.safetensors", Runtime(device="cpu"))
+    assert loaded.config == latent.config
+    np.testing.assert_array_equal(loaded.prompt.tokens.numpy(), latent.prompt.tokens.numpy())
+    np.testing.assert_allclose(paint(loaded, ellipses(1)), paint(latent, ellipses(1)), atol=0.01)
+    loaded.save(tmp_path / "again.safetensors")
+    assert (tmp_path / "again.safetensors").read_bytes() == (tmp_path / "textures.safetensors").read_bytes()
+
+
+def test_what_was_learned_before_is_gone_on_from(latent: StableDiffusionPainter, sd_base: Path) -> None:
+    changed = {name: value + 1 for name, value in latent.weights.items()}
+    before = StableDiffusionPainter(latent.config, changed, latent.prompt, Runtime(device="cpu"))
+    wished = StableDiffusionOptions(base=str(sd_base), latent_size=16)
+    task = assemble(sd_base, wished, "fluorescence", seed=0, start=before)
+    # The fitted ControlNet had a smaller entrance than a new one; what fits is taken over.
+    weights = dict(task.networks.named_parameters())
+    assert torch.equal(weights["controlnet.conv_in.weight"], changed["controlnet.conv_in.weight"])
+
+
+def test_missing_packages_are_named(sd_base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(CytoCascadeError, match=r"cytocascade\[sd\]"):
+        empty_prompt(sd_base)
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(CytoCascadeError, match=r"cytocascade\[sd\]"):
+        add_lora(torch.nn.Module(), 2, seed=0)  # type: ignore[arg-type]

@@ -71,7 +71,15 @@ def same(one: Weights, other: Weights) -> bool:
     return set(one) == set(other) and all(torch.equal(value, other[name]) for name, value in one.items())
 
 
-@pytest.mark.parametrize("train", ["controlnet", "lora", "decoder", "all"])
+@pytest.mark.parametrize(
+    "train",
+    [
+        "controlnet",
+        "lora",
+        pytest.param("decoder", marks=pytest.mark.slow),
+        pytest.param("all", marks=pytest.mark.slow),
+    ],
+)
 def test_resumed_training_equals_an_uninterrupted_one(trained: Trained, tmp_path: Path, train: str) -> None:
     whole = trained(train=train)
     with pytest.raises(KeyboardInterrupt):
@@ -83,7 +91,7 @@ def test_resumed_training_equals_an_uninterrupted_one(trained: Trained, tmp_path
     assert all(("lora_" in name) == (train == "lora") for name in of_unet)
 
 
-def test_seed_less_settings_change_nothing_but_memory(trained: Trained) -> None:
+def test_checkpointing_changes_nothing_but_memory(trained: Trained) -> None:
     plain, checkpointed = trained(train="all", ema=0.0), trained(train="all", ema=0.0, checkpointing=True)
     for name, value in plain.items():
         torch.testing.assert_close(value, checkpointed[name], atol=2e-4, rtol=1e-3)

@@ -96,6 +96,20 @@ def make_controlnet(folder: Path, *, seed: int = 7) -> Path:
     return folder
 
 
+def make_lora(base: Path, folder: Path, *, seed: int) -> Path:
+    """Write LoRA matrices for the UNet of `make_base`, as diffusers' training scripts do."""
+    from diffusers import StableDiffusionPipeline
+    from peft import LoraConfig
+    from peft.utils import get_peft_model_state_dict
+
+    unet = UNet2DConditionModel.from_pretrained(base / "unet")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        unet.add_adapter(LoraConfig(r=2, target_modules=["to_q", "to_k", "to_v"], init_lora_weights=False))
+    StableDiffusionPipeline.save_lora_weights(folder, unet_lora_layers=get_peft_model_state_dict(unet))
+    return folder
+
+
 def _text_config(**changes: Any) -> CLIPTextConfig:
     return CLIPTextConfig(
         **{

@@ -17,7 +17,7 @@ Predict = Callable[[Tensor, Tensor, bool], Tensor]
 _GUIDANCE_OF_LCM = 8.0
 
 
-def scheduler_for(sampling: Sampling, schedule: dict[str, Any]) -> Any:
+def scheduler_for(sampling: Sampling, schedule: dict[str, Any], device: torch.device) -> Any:
     """Return the diffusers scheduler of a sampler, with its timesteps set."""
     # Not all schedulers know all fields of a schedule.
     known = {name: value for name, value in schedule.items() if name != "clip_sample"}
@@ -30,7 +30,7 @@ def scheduler_for(sampling: Sampling, schedule: dict[str, Any]) -> Any:
         )
     else:
         scheduler = LCMScheduler.from_config(known)
-    scheduler.set_timesteps(sampling.steps)
+    scheduler.set_timesteps(sampling.steps, device=device)
     return scheduler
 
 
@@ -54,9 +54,9 @@ def run_sampler(noise: Tensor, predict: Predict, sampling: Sampling, schedule: d
         A function of `noise` alone, also for LCM: where that sampler adds new noise, the starting noise is added again,
         rolled by a fraction of its side. So slices whose noise is alike stay alike.
     """
-    scheduler = scheduler_for(sampling, schedule)
+    scheduler = scheduler_for(sampling, schedule, noise.device)
     x = noise * scheduler.init_noise_sigma
-    timesteps = scheduler.timesteps.to(x.device)
+    timesteps = scheduler.timesteps
     for number, timestep in enumerate(timesteps):
         predicted = predict(x, timestep, True)
         if sampling.guidance != 1.0 and sampling.sampler != "lcm":

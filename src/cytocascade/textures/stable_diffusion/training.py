@@ -126,7 +126,9 @@ def train_networks(
     if ema is not None:
         ema.copy_to(weights)
     networks.to("cpu").eval()
-    return bool(accelerator.is_main_process)
+    first = bool(accelerator.is_main_process)
+    AcceleratorState._reset_state()
+    return first
 
 
 def learning_rate(step: int, steps: int, options: StableDiffusionOptions) -> float:
@@ -150,6 +152,7 @@ def seconds_per_step(task: Task, options: StableDiffusionOptions, device: str) -
         loss.backward()  # type: ignore[no-untyped-call]
         task.networks.zero_grad(set_to_none=True)
         times.append(time.monotonic() - begun)
+    AcceleratorState._reset_state()
     # The pass that was made twice stands for the optimiser.
     return options.accumulation * min(times)
 
@@ -168,7 +171,8 @@ def prepare_for_training(networks: ControlledUNet, options: StableDiffusionOptio
 
 
 def _accelerator(options: StableDiffusionOptions, device: str) -> Accelerator:
-    # The compact networks were trained with a precision of their own in this process.
+    # Accelerate keeps one precision per process, but the compact networks are trained with another; so it is made to
+    # forget it before and after.
     AcceleratorState._reset_state()
     return Accelerator(cpu=device == "cpu", mixed_precision=chosen_precision(options, device))
 
