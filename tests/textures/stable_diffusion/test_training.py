@@ -128,7 +128,7 @@ def test_pixel_mode_is_trained_without_a_vae(sd_base: Path, sd_controlnet: Path)
 
 def test_xl_is_trained_too(tmp_path: Path) -> None:
     base = tiny.make_base(tmp_path / "base", xl=True)
-    options = options_for(base, Path("unused"), controlnet=None, batch=1)
+    options = StableDiffusionOptions(base=str(base), latent_size=SIZE, batch=1)
     task = task_of(options)
     train_networks(task, options, steps=1, seed=1)
     assert task.prompt.pooled is not None
