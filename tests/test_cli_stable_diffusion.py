@@ -41,7 +41,7 @@ def test_options_of_stable_diffusion_need_its_backend(run: Run, files: Path, tmp
     expect_one_error(fit(run, files, tmp_path / "out", *backend), "CYTOCASCADE_SD_BASE")
     base = (*backend, "--sd-base", tmp_path / "nowhere")
     expect_one_error(fit(run, files, tmp_path / "out", *base, "--sd-preset", "other"), "no preset")
-    expect_one_error(fit(run, files, tmp_path / "out", *base, "--sd-mode", "other"), "--mode")
+    expect_one_error(fit(run, files, tmp_path / "out", *base, "--sd-mode", "other"), "--sd-mode")
     expect_one_error(fit(run, files, tmp_path / "out", *base, "--sd-sampler", "dpm++@x"), "no texture sampler")
 
 

@@ -41,7 +41,7 @@ _FIELDS = {
     "sd_hint": "hint",
     "sd_steps": "steps",
     "sd_batch": "batch",
-    "sd_accumulate": "accumulation",
+    "sd_accumulation": "accumulation",
     "sd_learning_rate": "learning_rate",
     "sd_lora_rank": "lora_rank",
     "sd_ema": "ema",
@@ -63,7 +63,7 @@ def _fit_options(
     sd_hint: Annotated[str | None, typer.Option(help="What the ControlNet sees: wishes, or mask.")] = None,
     sd_steps: Annotated[int | None, typer.Option(min=1, help="Its optimiser steps, if not those of the fit.")] = None,
     sd_batch: Annotated[int | None, typer.Option(min=1, help="Cells at once, per device.")] = None,
-    sd_accumulate: Annotated[int | None, typer.Option(min=1, help="Batches per optimiser step.")] = None,
+    sd_accumulation: Annotated[int | None, typer.Option(min=1, help="Batches per optimiser step.")] = None,
     sd_learning_rate: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
     sd_lora_rank: Annotated[int | None, typer.Option(min=1, help="Rank of LoRA.")] = None,
     sd_ema: Annotated[float | None, typer.Option(help="Decay of the averaged weights; 0 for none.")] = None,
@@ -104,7 +104,7 @@ def _fit_options(
     wishes |= {field: given[option] for option, field in _FIELDS.items() if option in given}
     if sd_sampler is not None:
         wishes["sampling"] = parsed_sampling(sd_sampler)
-    return checked_model(StableDiffusionOptions, **wishes)
+    return checked_model(StableDiffusionOptions, option_prefix="sd-", **wishes)
 
 
 def with_stable_diffusion(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -180,7 +180,7 @@ def test_memory_is_counted_before_it_is_needed(
     monkeypatch.setattr(memory, "free_memory", lambda device: 1_000_000)
     with pytest.raises(CytoCascadeError, match="too small") as caught:
         refuse_too_small(plain, options, "cpu")
-    for way in ("--sd-checkpointing", "--sd-batch 1 --sd-accumulate 2", "--sd-ema 0"):
+    for way in ("--sd-checkpointing", "--sd-batch 1 --sd-accumulation 2", "--sd-ema 0"):
         assert way in str(caught.value.hint)
 
 

@@ -100,7 +100,7 @@ def refuse_too_small(estimate: MemoryEstimate, options: StableDiffusionOptions, 
     if not options.checkpointing:
         ways.append("--sd-checkpointing")
     if options.batch > 1:
-        ways.append(f"--sd-batch 1 --sd-accumulate {options.batch * options.accumulation}")
+        ways.append(f"--sd-batch 1 --sd-accumulation {options.batch * options.accumulation}")
     if options.precision == "no" and device != "cpu":
         ways.append("--sd-precision bf16")
     if options.ema:
