@@ -1,7 +1,7 @@
 """Time Stable-Diffusion-1.5-sized textures, one training step and one evaluation, beside the compact network.
 
 Run: ``python benchmarks/sd_textures.py`` (CPU) or ``python benchmarks/sd_textures.py --device cuda``. The training step
-needs about 16 GB of memory on a CPU; ``--no-training`` leaves it out and needs 7 GB. ``--channels 32`` shrinks the
+needs about 16 GB of memory on a CPU, or 11 GB with ``--checkpointing``; ``--no-training`` leaves it out (7 GB). ``--channels 32`` shrinks the
 networks, to try the script. Adds the figures of this machine to ``benchmarks/results/sd_textures.json``.
 
 UNet and ControlNet are those of Stable Diffusion 1.5, built from their configuration with random weights (their speed
@@ -37,10 +37,11 @@ from cytocascade.seeding import torch_generator
 from cytocascade.textures.axial_fit import ellipses
 from cytocascade.textures.model import TEXTURE_STEPS, condition_image, sample_textures, to_network
 from cytocascade.textures.stable_diffusion.config import BaseRecord, StableDiffusionConfig, StableDiffusionOptions
-from cytocascade.textures.stable_diffusion.loading import Prompt, controlnet_config, new_controlnet
+from cytocascade.textures.stable_diffusion.loading import controlnet_config, new_controlnet
 from cytocascade.textures.stable_diffusion.memory import estimate_memory
 from cytocascade.textures.stable_diffusion.networks import ControlledUNet, choose_trained
 from cytocascade.textures.stable_diffusion.presets import SAMPLERS
+from cytocascade.textures.stable_diffusion.prompt import Prompt
 from cytocascade.textures.stable_diffusion.single_file import SCHEDULE
 from cytocascade.textures.stable_diffusion.task import Task
 from cytocascade.textures.stable_diffusion.training import chosen_precision, train_networks
@@ -124,7 +125,9 @@ def time_evaluation(task: Task, options: argparse.Namespace) -> dict[str, Any]:
 def time_training(options: argparse.Namespace) -> dict[str, Any]:
     """Time one optimiser step of the ControlNet, and compare the memory with what was counted before."""
     task = make_task(options.channels, options.batch)
-    wished = StableDiffusionOptions(base="random", mode="pixel", batch=options.batch, ema=0.0)
+    wished = StableDiffusionOptions(
+        base="random", mode="pixel", batch=options.batch, ema=0.0, checkpointing=options.checkpointing
+    )
     precision = chosen_precision(wished, options.device)
     estimate = estimate_memory(task, wished, precision)
     stamps = [time.perf_counter()]
@@ -137,6 +140,7 @@ def time_training(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "batch": options.batch,
         "precision": precision,
+        "gradient_checkpointing": options.checkpointing,
         "steps_timed": len(steps),
         "seconds_per_step": float(np.median(steps)),
         "images_per_second": options.batch / float(np.median(steps)),
@@ -178,6 +182,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1)
     parser.add_argument("--compact", type=int, default=25)
     parser.add_argument("--channels", type=int, default=320, help="of the first level; 320 is Stable Diffusion 1.5")
+    parser.add_argument("--checkpointing", action="store_true", help="less memory for the training step")
     parser.add_argument("--no-training", action="store_true")
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import torch
+
 from cytocascade.bundle import Bundle
 from cytocascade.errors import CytoCascadeError
 from cytocascade.fitting_options import FitOptions, StageProgress
@@ -103,6 +105,8 @@ def _train(
 
     if wished.processes > 1:
         del task
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
         folder = state.folder / "job"
         job = Job(
             base=str(place), options=wished, modality=cells.modality, steps=steps, seed=seed, device=options.device

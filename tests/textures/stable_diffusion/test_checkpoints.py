@@ -38,6 +38,18 @@ def test_base_is_found_where_it_is_said_to_be(sd_base: Path, tmp_path: Path, mon
     assert find_base(str(sd_base)) == sd_base
 
 
+def test_base_is_found_in_the_cache_of_the_hub(sd_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cached = tmp_path / "hub" / "models--some--base"
+    (cached / "refs").mkdir(parents=True)
+    (cached / "refs" / "main").write_text("0" * 40)
+    shutil.copytree(sd_base, cached / "snapshots" / ("0" * 40))
+    with pytest.raises(CytoCascadeError, match="not here"):
+        find_base("some/base")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    assert find_base("some/base") == cached / "snapshots" / ("0" * 40)
+    assert find_base("other/name", given="some/base") == cached / "snapshots" / ("0" * 40)
+
+
 def test_missing_base_says_what_to_download_and_where_to_put_it(tmp_path: Path) -> None:
     with pytest.raises(CytoCascadeError) as caught:
         find_base(HUB)

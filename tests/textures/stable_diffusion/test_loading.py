@@ -7,7 +7,8 @@ import torch
 from tests.textures.stable_diffusion import tiny
 
 from cytocascade.errors import CytoCascadeError
-from cytocascade.textures.stable_diffusion.loading import empty_prompt, load_controlnet, load_networks, new_controlnet
+from cytocascade.textures.stable_diffusion.loading import load_controlnet, load_networks, new_controlnet
+from cytocascade.textures.stable_diffusion.prompt import empty_prompt
 
 
 def same(one: torch.nn.Module, other: torch.nn.Module) -> bool:

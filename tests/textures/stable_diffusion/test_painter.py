@@ -15,10 +15,10 @@ from cytocascade.textures.axial_noise import AxialNoise
 from cytocascade.textures.model import sample_textures
 from cytocascade.textures.slices import sample_slice_textures
 from cytocascade.textures.stable_diffusion.config import Sampling, StableDiffusionOptions
-from cytocascade.textures.stable_diffusion.loading import empty_prompt
 from cytocascade.textures.stable_diffusion.networks import add_lora, kept_weights
 from cytocascade.textures.stable_diffusion.painter import StableDiffusionPainter
 from cytocascade.textures.stable_diffusion.presets import SAMPLERS
+from cytocascade.textures.stable_diffusion.prompt import empty_prompt
 from cytocascade.textures.stable_diffusion.runtime import Runtime
 from cytocascade.textures.stable_diffusion.storage import load_painter
 from cytocascade.textures.stable_diffusion.task import assemble

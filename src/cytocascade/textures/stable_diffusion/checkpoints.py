@@ -6,7 +6,10 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from safetensors import SafetensorError
 
 from cytocascade.diffusion.foreign_weights import refuse_pickle
 from cytocascade.errors import CytoCascadeError
@@ -19,7 +22,16 @@ COMPONENTS = {"latent": ("unet", "vae"), "pixel": ("unet",)}
 """Components whose weights decide what is generated. The text encoder is not among them: a bundle keeps its result."""
 
 _WEIGHTS = re.compile(r"(?:diffusion_pytorch_)?model(?:\.(?P<variant>fp16))?(?:-\d+-of-\d+)?\.safetensors")
-_WANTED = ["*.json", "*.txt", "*/*.json", "*/*.txt", "*model*.safetensors", "*/*model*.safetensors"]
+_LARGE = (
+    "unet/diffusion_pytorch_model.safetensors",
+    "vae/diffusion_pytorch_model.safetensors",
+    "text_encoder*/model.safetensors",
+)
+_WANTED = [
+    *("*.json", "*.txt", "unet/diffusion_pytorch_model-*-of-*.safetensors", *_LARGE),
+    # ControlNets and LCM-LoRAs, whose repositories hold nothing else.
+    *("diffusion_pytorch_model.safetensors", "pytorch_lora_weights.safetensors"),
+]
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 _known_hashes: dict[tuple[str, int, int], str] = {}
@@ -73,7 +85,7 @@ def find_on_hub(name: str, *, download: bool) -> Path | None:
         # Being offline, an unknown name and a missing licence have no common class.
         except Exception:
             continue
-        if (folder / "unet").is_dir() or (folder / "config.json").is_file():
+        if (folder / "unet").is_dir() or any(folder.glob("*.safetensors")):
             return folder
     return None
 
@@ -96,8 +108,9 @@ def _checked(found: Path | None, place: str, source: str) -> Path:
 def how_to_get(source: str) -> str:
     """Return what to do when the weights are missing."""
     name = source if _HUB_ID.fullmatch(source) and not source.startswith((".", "/")) else None
+    wanted = ("*.json", "*.txt", *_LARGE)
     fetch = (
-        f"Download them: hf download {name} --include '*.json' '*.txt' '*model*.safetensors' --local-dir DIR"
+        f"Download them: hf download {name} --local-dir DIR {' '.join(f'--include {pattern!r}' for pattern in wanted)}"
         if name
         else f"Copy the folder or file {Path(source).name!r} that the bundle was fitted with to DIR"
     )
@@ -178,3 +191,18 @@ def _blocks(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while block := file.read(1 << 24):
             yield block
+
+
+@contextmanager
+def damage_told(path: Path) -> Iterator[None]:
+    """Tell what goes wrong inside the block as a `CytoCascadeError` about `path`."""
+    try:
+        yield
+    except CytoCascadeError:
+        raise
+    except (SafetensorError, OSError, KeyError, ValueError, RuntimeError, StopIteration) as error:
+        raise CytoCascadeError(
+            f"these weights cannot be read ({str(error).splitlines()[0] if str(error) else type(error).__name__})",
+            path=path,
+            hint="Download them again, with their .json files; Stable Diffusion 1.5, 2.1 and XL are supported.",
+        ) from error

@@ -19,9 +19,9 @@ from cytocascade.textures.model import condition_image
 from cytocascade.textures.stable_diffusion.checkpoints import check_base, find_base
 from cytocascade.textures.stable_diffusion.config import Sampling, StableDiffusionConfig
 from cytocascade.textures.stable_diffusion.light import from_channels, from_picture, hint_picture
-from cytocascade.textures.stable_diffusion.loading import Prompt
 from cytocascade.textures.stable_diffusion.networks import ControlledUNet
 from cytocascade.textures.stable_diffusion.presets import parsed_sampling
+from cytocascade.textures.stable_diffusion.prompt import Prompt
 from cytocascade.textures.stable_diffusion.rebuilding import rebuilt
 from cytocascade.textures.stable_diffusion.runtime import Runtime
 from cytocascade.textures.stable_diffusion.sampling import guidance_embedding, lcm_guidance, run_sampler

@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 
 from cytocascade.errors import CytoCascadeError
 from cytocascade.textures.stable_diffusion.config import StableDiffusionConfig
-from cytocascade.textures.stable_diffusion.loading import Prompt
 from cytocascade.textures.stable_diffusion.painter import StableDiffusionPainter
+from cytocascade.textures.stable_diffusion.prompt import Prompt
 from cytocascade.textures.stable_diffusion.runtime import Runtime
 
 

@@ -14,15 +14,10 @@ from cytocascade.seeding import derive_seed
 from cytocascade.textures.model import texture_batches
 from cytocascade.textures.stable_diffusion.checkpoints import hash_base
 from cytocascade.textures.stable_diffusion.config import BaseRecord, StableDiffusionConfig, StableDiffusionOptions
-from cytocascade.textures.stable_diffusion.loading import (
-    Prompt,
-    controlnet_config,
-    empty_prompt,
-    load_controlnet,
-    load_networks,
-)
+from cytocascade.textures.stable_diffusion.loading import controlnet_config, load_controlnet, load_networks
 from cytocascade.textures.stable_diffusion.networks import ControlledUNet, choose_trained, put_back
 from cytocascade.textures.stable_diffusion.painter import StableDiffusionPainter
+from cytocascade.textures.stable_diffusion.prompt import Prompt, empty_prompt
 from cytocascade.types import FloatArray
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cytocascade.tensors import save_tensors
 from cytocascade.textures.stable_diffusion.config import StableDiffusionConfig
-from cytocascade.textures.stable_diffusion.loading import Prompt
+from cytocascade.textures.stable_diffusion.prompt import Prompt
 
 
 def write_trained(path: Path, config: StableDiffusionConfig, weights: dict[str, Tensor], prompt: Prompt) -> None:
