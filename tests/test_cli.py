@@ -41,7 +41,19 @@ def test_help_does_not_wait_for_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("[]\n")
-    for command in ("fit", "generate", "replay", "shapes", "demo", "evaluate", "info", "benefit", "segment"):
+    for command in (
+        "fit",
+        "generate",
+        "replay",
+        "shapes",
+        "demo",
+        "evaluate",
+        "info",
+        "benefit",
+        "segment",
+        "crops",
+        "export-masks",
+    ):
         assert command in done.stdout
 
 

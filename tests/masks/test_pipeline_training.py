@@ -104,8 +104,8 @@ def test_training_goes_on_only_from_what_predicts_the_same() -> None:
 @pytest.mark.slow
 def test_training_learns_whole_cells_of_the_right_size(distance: FloatArray) -> None:
     network = new_network(MaskUNetConfig(size=32, widths=(16, 32, 64)), 0)
-    batches = picture_batches(distance, network, batch=16, seed=1)
-    train(network, batches, TrainingConfig(steps=400, batch=16, learning_rate=2e-3, warmup=20), seed=1)
+    batches = picture_batches(distance, network, batch=8, seed=1)
+    train(network, batches, TrainingConfig(steps=300, batch=8, learning_rate=2e-3, warmup=20), seed=1)
     model = PipelineMasks(as_pipeline(network), MaskSource(origin="fit", sampler="dpm", scale=2.0))
     outlines = [largest_mask(picture) for picture in sample_pictures(model, range(16))]
     areas = [4 * mask_area(outline, 32) for outline in outlines if outline is not None]

@@ -74,9 +74,9 @@ def test_pictures_are_those_of_diffusers(sampler: str, eta: float, channels: int
 def test_a_picture_depends_on_its_seed_alone(pipeline: MaskPipeline, sampler: str) -> None:
     model = masks_of(pipeline, sampler=sampler)
     together = sample_pictures(model, [1, 2, 3], steps=3, workers=2)
-    assert np.allclose(sample_pictures(model, [3], steps=3)[0], together[2], atol=1e-5)
+    assert np.allclose(sample_pictures(model, [3], steps=3)[0], together[2], atol=1e-3)
     assert np.array_equal(sample_pictures(model, [1, 2, 3], steps=3), together)
-    assert np.abs(together[0] - together[1]).max() > 1e-3
+    assert np.abs(together[0] - together[1]).max() > 1e-2
     assert sample_pictures(model, [], steps=3).shape == (0, 32, 32)
 
 

@@ -52,7 +52,7 @@ def crops(
 @app.command()
 def export_masks(
     bundle: Annotated[str, typer.Argument(help="Name of a shipped bundle, or a folder.")],
-    out: Annotated[Path, typer.Option(help="Folder to write, for DDPMPipeline.from_pretrained.")],
+    out: Annotated[Path, typer.Argument(help="Folder to write, for DDPMPipeline.from_pretrained.")],
     overwrite: Overwrite = False,
 ) -> None:
     """Write the masks of a bundle, fitted with --mask-backend diffusers or --masks-from, for diffusers."""

@@ -94,8 +94,8 @@ def sample_pipeline_masks(
         One seed per mask; all noise, that of every step included, derives from it.
     shape : ndarray, (n, 3) float32, optional
         Wished `SHAPE_NAMES`. After `PATIENCE` rejections a cell that is too long for the crop at the wished area is
-        made smaller. Without them the first whole cell is taken, in its own size if the
-        scale is known, otherwise in that of an ordinary cell.
+        made smaller. Without wishes the first whole cell is taken, in its own size if the scale is known, otherwise in
+        that of an ordinary cell.
     steps : int, optional
         Network evaluations per picture; by default `PipelineMasks.steps`.
     workers : int
