@@ -43,6 +43,9 @@ def test_options_of_stable_diffusion_need_its_backend(run: Run, files: Path, tmp
     expect_one_error(fit(run, files, tmp_path / "out", *base, "--sd-preset", "other"), "no preset")
     expect_one_error(fit(run, files, tmp_path / "out", *base, "--sd-mode", "other"), "--sd-mode")
     expect_one_error(fit(run, files, tmp_path / "out", *base, "--sd-sampler", "dpm++@x"), "no texture sampler")
+    # Before anything is trained.
+    expect_one_error(fit(run, files, tmp_path / "out", *base), "not here", "--sd-base DIR")
+    assert not (tmp_path / "out.fit").exists()
 
 
 def test_texture_sampler_is_for_bundles_with_stable_diffusion(run: Run, nuclei: Cascade, tmp_path: Path) -> None:

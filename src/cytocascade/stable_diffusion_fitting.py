@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -68,15 +69,30 @@ def fit_stable_diffusion(
     """
     wished = options.stable_diffusion
     assert wished is not None
-    report(STAGE, 0, 1, "looking for the weights of Stable Diffusion")
-    # What was named goes before what the environment names.
-    place = find_base(wished.base, given=wished.base if Path(wished.base).exists() else None, download=True)
+    place = found_base(wished)
     runtime = Runtime(base=str(place), device=options.device)
     finished = state.folder / f"{STAGE}.safetensors"
     if not finished.exists():
         _train(place, wished, cells, described[:, len(SHAPE_NAMES) :], base, options, state, finished, report)
     # Half precision is what the bundle keeps, so calibration must see it too.
     return load_painter(finished, runtime)
+
+
+def found_base(wished: StableDiffusionOptions) -> Path:
+    """Return where the weights are; they are fetched from the hub if need be.
+
+    Raises
+    ------
+    CytoCascadeError
+        If they are nowhere, or a package is missing: before anything is trained.
+    """
+    for package in ("transformers", *(("peft",) if wished.train == "lora" else ())):
+        if importlib.util.find_spec(package) is None:
+            raise CytoCascadeError(
+                f"Stable Diffusion needs the package {package}", hint="pip install 'cytocascade[sd]'"
+            )
+    # What was named goes before what the environment names.
+    return find_base(wished.base, given=wished.base if Path(wished.base).exists() else None, download=True)
 
 
 def _train(
