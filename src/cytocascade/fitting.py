@@ -144,8 +144,8 @@ def fit_images(
     if options.stable_diffusion is not None:
         from cytocascade.stable_diffusion_fitting import found_base
 
-        report("textures", 0, 1, "looking for the weights of Stable Diffusion")
-        found_base(options.stable_diffusion)
+        report("weights", 0, 1, "looking for the weights of Stable Diffusion")
+        report("weights", 1, 1, str(found_base(options.stable_diffusion)))
     report("cells", 0, 1, "cutting out single cells")
     cells = extract_cells(images)
     described = describe_cells(cells)

@@ -69,7 +69,7 @@ def _fit_options(
     sd_ema: Annotated[float | None, typer.Option(help="Decay of the averaged weights; 0 for none.")] = None,
     sd_precision: Annotated[str | None, typer.Option(help="auto, no, bf16 or fp16.")] = None,
     sd_checkpointing: Annotated[
-        bool | None, typer.Option("--sd-checkpointing", help="Much less memory, a third slower.")
+        bool | None, typer.Option("--sd-checkpointing", help="Less memory, but slower.")
     ] = None,
     sd_processes: Annotated[int | None, typer.Option(min=1, help="GPUs to train on.")] = None,
     sd_prediction: Annotated[str | None, typer.Option(help="Of SD 2 single files: epsilon or v_prediction.")] = None,

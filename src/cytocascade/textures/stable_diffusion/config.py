@@ -77,7 +77,7 @@ class StableDiffusionOptions(BaseModel):
     precision: Precision = "auto"
     """Mixed precision; ``auto`` is bf16 (or fp16) on a GPU, none on a CPU."""
     checkpointing: bool = False
-    """Compute activations again in the backward pass: a third slower, for much less memory."""
+    """Compute activations again in the backward pass: slower, for less memory."""
     processes: int = Field(1, ge=1)
     """Devices to train on, by ``accelerate launch``."""
     checkpoint_seconds: float = Field(600.0, gt=0)
