@@ -81,7 +81,8 @@ def test_only_the_controlnet_is_kept_and_was_trained(undisturbed: Path, sd_contr
 
 
 def test_bundle_generates_the_same_images_every_time(undisturbed: Path) -> None:
-    one, again = (next(Cascade.from_pretrained(undisturbed).generate(1, seed=3, workers=k)) for k in (1, 2))
+    small = {"seed": 3, "size": (64, 64), "cells": 2}
+    one, again = (next(Cascade.from_pretrained(undisturbed).generate(1, workers=k, **small)) for k in (1, 2))
     assert one.labels.max() > 0
     np.testing.assert_array_equal(one.image, again.image)
 
