@@ -170,8 +170,5 @@ def test_two_processes_train_together(
     summed = painter_of(tmp_path / "alone").weights
     for name, value in summed.items():
         assert torch.equal(one[name], two[name])
-        # Two devices see the same batches as one that accumulates two. Where a gradient is nearly 0, its sign, and so
-        # AdamW's first steps, are left to rounding.
-        torch.testing.assert_close(one[name].float(), value.float(), atol=4.5e-3, rtol=2e-3)
-    close = [((one[n].float() - v.float()).abs() < 2e-4 + 1e-3 * v.abs()).flatten() for n, v in summed.items()]
-    assert torch.cat(close).float().mean() > 0.95
+        # Two devices see the same batches as one that accumulates two.
+        torch.testing.assert_close(one[name].float(), value.float(), atol=2e-4, rtol=2e-3)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from accelerate import PartialState
 from pydantic import BaseModel, ConfigDict
 from safetensors.torch import load_file
 from torch import as_tensor
@@ -96,11 +97,15 @@ def run_in_processes(folder: Path, job: Job, progress: Progress | None) -> None:
 
 
 def _command(folder: Path, job: Job) -> list[str]:
+    target = ["-m", "cytocascade.textures.stable_diffusion.job", str(folder)]
+    count = str(job.options.processes)
+    if job.device == "cpu":
+        # On a CPU accelerate starts one process only, unless there is MPI.
+        return [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", count, *target]
     return [
-        *(sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu" if job.device != "cpu" else "--cpu"),
-        *("--num_processes", str(job.options.processes), "--num_machines", "1", "--mixed_precision", "no"),
-        *("--dynamo_backend", "no", "--num_cpu_threads_per_process", "1", "--main_process_port", "0"),
-        *("-m", "cytocascade.textures.stable_diffusion.job", str(folder)),
+        *(sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", count),
+        *("--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"),
+        *target,
     ]
 
 
@@ -114,6 +119,13 @@ def _tell(state: Path, progress: Progress | None) -> None:
 def run(folder: Path) -> None:
     """Train the job of a folder, as one of its processes; the first one writes ``trained.safetensors``."""
     job = Job.model_validate_json((folder / "job.json").read_bytes())
+    together = PartialState(cpu=job.device == "cpu").num_processes
+    if together != job.options.processes:
+        raise CytoCascadeError(
+            f"the job is for {job.options.processes} processes, not for {together}",
+            path=folder,
+            hint=f"Start it by accelerate launch --num_processes {job.options.processes}.",
+        )
     arrays = {name: value.numpy() for name, value in load_file(folder / "cells.safetensors").items()}
     texture = arrays.pop("texture")
     nothing = np.zeros(len(texture), dtype=np.float32)
