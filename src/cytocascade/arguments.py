@@ -76,8 +76,11 @@ def parse_ratio(text: str) -> float | tuple[float, float]:
     return values[0] if len(values) == 1 else (values[0], values[1])
 
 
-def checked_model(model: type[Model], **wishes: Any) -> Model:
-    """Return a pydantic model of what was asked for, or raise `CytoCascadeError` that names the first wrong one."""
+def checked_model(model: type[Model], *, option_prefix: str = "", **wishes: Any) -> Model:
+    """Return a pydantic model of what was asked for, or raise `CytoCascadeError` that names the first wrong one.
+
+    With `option_prefix` the options of the command line begin with more than the names of the fields.
+    """
     try:
         return model(**wishes)
     except ValidationError as error:
@@ -85,6 +88,6 @@ def checked_model(model: type[Model], **wishes: Any) -> Model:
         option = ".".join(str(part) for part in first["loc"][:1]).replace("_", "-")
         message = first["msg"].removeprefix("Value error, ")
         raise CytoCascadeError(
-            f"--{option}: {message}" if option else message,
+            f"--{option_prefix}{option}: {message}" if option else message,
             hint=f"See `cytocascade COMMAND --help`, or `{model.__name__}`.",
         ) from error

@@ -13,7 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cytocascade import __version__
 from cytocascade.diffusion.checkpoints import load_denoiser, load_network, save_denoiser
-from cytocascade.diffusion.denoiser import Denoiser
 from cytocascade.errors import CytoCascadeError
 from cytocascade.images.cells import Modality
 from cytocascade.imaging.statistics import ImagingStatistics
@@ -25,6 +24,9 @@ from cytocascade.population.statistics import PopulationStatistics
 from cytocascade.recorded import LeftOutUnset, Recorded
 from cytocascade.shapes.multiview import MultiViewConfig, MultiViewDenoiser
 from cytocascade.storage import directory_written_whole, hash_files
+from cytocascade.textures.loading import load_textures, save_textures
+from cytocascade.textures.model import Textures
+from cytocascade.textures.stable_diffusion.runtime import Runtime
 from cytocascade.volumes.statistics import VolumeStatistics
 
 FORMAT: Literal[1] = 1
@@ -101,8 +103,8 @@ class Bundle:
         What the bundle is.
     masks : Denoiser or PipelineMasks
         Trained network, in eval mode, or a pipeline of diffusers.
-    textures : Denoiser
-        Trained network, in eval mode.
+    textures : Denoiser or TexturePainter
+        Trained network, in eval mode, or another way to paint.
     cells : CellStatistics
         Distribution of the cells' descriptors.
     population : PopulationStatistics
@@ -121,7 +123,7 @@ class Bundle:
 
     config: BundleConfig
     masks: MaskModel
-    textures: Denoiser
+    textures: Textures
     cells: CellStatistics
     population: PopulationStatistics
     imaging: ImagingStatistics
@@ -169,7 +171,7 @@ def save_bundle(bundle: Bundle, folder: Path) -> None:
             write_pipeline(bundle.masks.pipeline, temporary / _PIPELINE, half=True)
         else:
             save_denoiser(temporary / "masks.safetensors", bundle.masks)
-        save_denoiser(temporary / "textures.safetensors", bundle.textures)
+        save_textures(temporary / "textures.safetensors", bundle.textures)
         if bundle.config.dim == 3:
             shapes, volume = bundle.volume_parts()
             _write_model(temporary / "volume.json", volume)
@@ -181,13 +183,20 @@ def _write_model(path: Path, model: BaseModel) -> None:
     path.write_text(model.model_dump_json(indent=1) + "\n", encoding="utf-8", newline="\n")
 
 
-def load_bundle(folder: Path) -> Bundle:
+def load_bundle(folder: Path, runtime: Runtime | None = None) -> Bundle:
     """Read a bundle.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the bundle.
+    runtime : Runtime, optional
+        If it paints with Stable Diffusion: where its weights are, and how to paint.
 
     Raises
     ------
     CytoCascadeError
-        If a file is missing or damaged, or the bundle needs another version.
+        If a file is missing or damaged, the bundle needs another version, or weights that are nowhere.
     """
     _refuse_incomplete(folder, _FILES)
     config = _read_model(folder / "bundle.json", BundleConfig)
@@ -198,7 +207,7 @@ def load_bundle(folder: Path) -> Bundle:
     return Bundle(
         config=config,
         masks=_load_masks(folder, source),
-        textures=load_denoiser(folder / "textures.safetensors"),
+        textures=load_textures(folder / "textures.safetensors", runtime),
         cells=_read_model(folder / "cells.json", CellStatistics),
         population=_read_model(folder / "population.json", PopulationStatistics),
         imaging=_read_model(folder / "imaging.json", ImagingStatistics),

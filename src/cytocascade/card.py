@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from cytocascade.bundle import BundleConfig
 from cytocascade.images.cells import SingleCells
 from cytocascade.imaging.volume import axial_sigma
@@ -28,6 +30,7 @@ def bundle_card(config: BundleConfig, cells: SingleCells) -> str:
     steps = ", ".join(f"{stage} {count}" for stage, count in training["steps"].items())
     source = "" if config.mask_source is None else f"| masks | {_masks(config.mask_source)} |\n"
     what = "images" if config.dim == 2 else "volumes, learned from annotated slices"
+    foundation = _foundation(training)
     return f"""# {config.name}
 
 A CytoCascade bundle for {config.modality} {what}: it generates annotated ones like those it was fitted on.
@@ -41,7 +44,7 @@ A CytoCascade bundle for {config.modality} {what}: it generates annotated ones l
 | crop | 64 x 64 pixels of {config.crop_spacing:.4g} {unit.split(" ")[0]} |
 | started from | {f"{base['name']} ({base['hash'][:12]})" if base else "nothing (trained from scratch)"} |
 | steps | {steps}, batch {options["batch"]} |
-{source}| seed | {options["seed"]} |
+{source}{foundation}| seed | {options["seed"]} |
 | CytoCascade | {config.version} |
 
 {limits}
@@ -50,6 +53,18 @@ The weights and statistics were derived from the images above; their licence ter
 this bundle. Generated cells are new samples of the learned distribution, not measurements: do not report
 biology from them. Method: Yilmaz et al., arXiv 2411.11515.
 """
+
+
+def _foundation(training: dict[str, Any]) -> str:
+    """Return the row about the weights that textures need beside the bundle, if they do."""
+    if "stable_diffusion" not in training:
+        return ""
+    weights, wished = training["stable_diffusion"], training["options"]["stable_diffusion"]
+    hashes = ", ".join(f"{name} {value[:12]}" for name, value in weights["files"].items())
+    return (
+        f"| textures | Stable Diffusion with ControlNet, {wished['mode']} mode, trained: {wished['train']} |\n"
+        f"| needs | {weights['name']} (SHA-256: {hashes}); no part of this bundle, their licence applies as well |\n"
+    )
 
 
 def _masks(source: MaskSource) -> str:

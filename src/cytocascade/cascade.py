@@ -17,6 +17,7 @@ from cytocascade.fitting import fit as fit_bundle
 from cytocascade.generation import draw_sample, render_sample
 from cytocascade.generation_options import GenerationOptions, field_shape
 from cytocascade.images.stacks import StackDataset
+from cytocascade.textures.stable_diffusion.runtime import Runtime
 from cytocascade.types import AnnotatedImage, GeneratedSample
 from cytocascade.volumes.fitting import VolumeOptions, fit_volumes
 from cytocascade.volumes.generation import draw_volume_sample, render_volume_sample
@@ -43,15 +44,22 @@ class Cascade:
         self.bundle = bundle
 
     @classmethod
-    def from_pretrained(cls, name_or_dir: str | Path) -> Cascade:
+    def from_pretrained(cls, name_or_dir: str | Path, runtime: Runtime | None = None) -> Cascade:
         """Load a shipped bundle by name, or any bundle by its folder.
+
+        Parameters
+        ----------
+        name_or_dir : str or path-like
+            Name or folder.
+        runtime : Runtime, optional
+            For bundles that paint with Stable Diffusion: where its weights are, on which device it paints.
 
         Raises
         ------
         CytoCascadeError
-            If there is no such bundle, or it is damaged.
+            If there is no such bundle, it is damaged, or needs weights that are nowhere.
         """
-        return cls(load_bundle(find_bundle(name_or_dir)))
+        return cls(load_bundle(find_bundle(name_or_dir), runtime))
 
     def fit(
         self,

@@ -25,10 +25,11 @@ from cytocascade.imaging.statistics import fit_imaging, with_gains
 from cytocascade.mask_fitting import fit_masks
 from cytocascade.masks.pipeline_files import pipeline_hash
 from cytocascade.masks.pipelines import PipelineMasks
-from cytocascade.network_fitting import fit_network
+from cytocascade.network_fitting import fit_network, known_styles
 from cytocascade.population import fit_population
 from cytocascade.population.cells import CellStatistics
-from cytocascade.types import AnnotatedImage, AnnotatedStack
+from cytocascade.textures.model import Textures
+from cytocascade.types import AnnotatedImage, AnnotatedStack, FloatArray
 
 __all__ = ["FitOptions", "FitState", "StageProgress", "fingerprint_of", "fit", "fit_images", "kept_fit"]
 
@@ -140,12 +141,17 @@ def fit_images(
     report : callable
         See `StageProgress`.
     """
+    if options.stable_diffusion is not None:
+        from cytocascade.stable_diffusion_fitting import found_base
+
+        report("weights", 0, 1, "looking for the weights of Stable Diffusion")
+        report("weights", 1, 1, str(found_base(options.stable_diffusion)))
     report("cells", 0, 1, "cutting out single cells")
     cells = extract_cells(images)
     described = describe_cells(cells)
     report("cells", 1, 1, f"{len(cells)} whole cells at {cells.crop_spacing:.3g} um per pixel")
     masks = fit_masks(cells, described, base, options, state, report)
-    textures = fit_network("textures", cells, described, base, options, state, report)
+    textures = _fit_textures(cells, described, base, options, state, report)
     report("statistics", 0, 2, "arrangement of the cells")
     population = fit_population(
         [image.labels for image in images],
@@ -164,7 +170,7 @@ def fit_images(
         spacing_known=images[0].spacing_known,
         crop_spacing=cells.crop_spacing,
         shape=_typical_shape(images),
-        style=textures.config.styles - 1,
+        style=known_styles(base),
         training=_training_record(images, cells, options, base, state),
         mask_source=masks.source if isinstance(masks, PipelineMasks) else None,
     )
@@ -182,6 +188,21 @@ def _fitted_before(out: Path, fingerprint: str) -> bool:
     except (OSError, ValueError, KeyError, TypeError):
         return False
     return isinstance(training, dict) and training.get("fingerprint") == fingerprint
+
+
+def _fit_textures(
+    cells: SingleCells,
+    described: FloatArray,
+    base: Bundle | None,
+    options: FitOptions,
+    state: FitState,
+    report: StageProgress,
+) -> Textures:
+    if options.stable_diffusion is None:
+        return fit_network("textures", cells, described, base, options, state, report)
+    from cytocascade.stable_diffusion_fitting import fit_stable_diffusion
+
+    return fit_stable_diffusion(cells, described, base, options, state, report)
 
 
 def fingerprint_of(
@@ -225,4 +246,6 @@ def _training_record(
         "fingerprint": state.settings["fingerprint"],
         "options": options.model_dump(mode="json", exclude={"masks_from"}),
         "base": None if base is None else {"name": base.config.name, "hash": base.hash},
+        # Which weights the textures need that are no part of the bundle.
+        **{key: state.settings[key] for key in ("stable_diffusion",) if key in state.settings},
     }

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from cytocascade.masks.pipelines import Sampler
 from cytocascade.recorded import LeftOutUnset, Recorded
+from cytocascade.textures.stable_diffusion.config import StableDiffusionOptions
 
 StageProgress = Callable[[str, int, int, str], None]
 """Called with (stage, done, in all, remark)."""
@@ -32,6 +33,8 @@ class FitOptions(Recorded):
     """Seed of everything random."""
     device: str = "cpu"
     """Torch device of the training."""
+    stable_diffusion: Annotated[StableDiffusionOptions | None, LeftOutUnset()] = None
+    """Paint textures with Stable Diffusion and a ControlNet, instead of the compact network."""
     mask_backend: Annotated[Literal["compact", "diffusers"], LeftOutUnset()] = "compact"
     """Whether masks are learned by our own conditional network, or by a pipeline that diffusers can load."""
     masks_from: Annotated[Path | None, LeftOutUnset()] = None

@@ -30,7 +30,7 @@ from cytocascade.population import (
 from cytocascade.population.field import Contacts, FieldCell, assemble_signal, nearest_outline
 from cytocascade.population.placement import PlacedCell
 from cytocascade.seeding import derive_seed, numpy_generator
-from cytocascade.textures.model import fade, grain, sample_textures, without_holes
+from cytocascade.textures.model import TEXTURE_STEPS, fade, grain, sample_textures, sampled_by, without_holes
 from cytocascade.types import Array, FloatArray, GeneratedSample
 from cytocascade.variety import ImageVariety
 
@@ -322,13 +322,14 @@ def _textures(
     if used:
         chosen = list(used)
         signal[chosen] = light(
-            bundle.textures,
+            sampled_by(bundle.textures, options.texture_sampler),
             distance[chosen],
             descriptors[chosen, len(SHAPE_NAMES) :],
             [derive_seed(seeds[i], "texture") for i in chosen],
             modality=config.modality,
             style=config.style,
-            steps=options.texture_steps,
+            # The compact network's usual number says nothing about another painter.
+            steps=None if options.texture_steps == TEXTURE_STEPS else options.texture_steps,
             guidance=options.guidance,
             contrast=config.texture_contrast,
             workers=workers,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from cytocascade.arguments import checked_model
 from cytocascade.bundle import Bundle, BundleConfig
@@ -12,6 +12,7 @@ from cytocascade.errors import CytoCascadeError
 from cytocascade.masks.drawing import usual_steps
 from cytocascade.population import PopulationOverrides
 from cytocascade.population.volume_params import ArrangementName
+from cytocascade.recorded import LeftOutUnset, Recorded
 from cytocascade.shapes.sampling import VIEW_STEPS
 from cytocascade.shapes.surfaces import ShapePrior
 from cytocascade.textures.model import TEXTURE_STEPS
@@ -26,7 +27,7 @@ def _written(name: str, value: Any) -> str | int | float:
     return ("," if name == "spacing" else ":").join(f"{part:g}" for part in value)
 
 
-class GenerationOptions(BaseModel):
+class GenerationOptions(Recorded):
     """What to generate otherwise than in the fitted images."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -54,6 +55,8 @@ class GenerationOptions(BaseModel):
     """Network evaluations per mask; by default what is usual for the masks of the bundle."""
     texture_steps: int = Field(TEXTURE_STEPS, ge=2)
     """Network evaluations per texture."""
+    texture_sampler: Annotated[str | None, LeftOutUnset()] = None
+    """Bundles with Stable Diffusion: paper, ddim, dpm++ or lcm; ``dpm++@10`` takes 10 steps. By default as fitted."""
     spacing: tuple[float, float, float] | None = None
     """Volumes: micrometres per voxel, (z, y, x); by default as fitted."""
     arrangement: ArrangementName | None = None

@@ -106,7 +106,11 @@ def run_benefit(
         validate=options.score_on == "validation",
     )
     fitting = FitOptions(
-        budget=options.fit_seconds, steps=options.fit_steps, seed=options.seed, device=options.training.device
+        budget=options.fit_seconds,
+        steps=options.fit_steps,
+        seed=options.seed,
+        device=options.training.device,
+        stable_diffusion=options.stable_diffusion,
     )
     fingerprint = fingerprint_of(images, FitOptions(), None, _what_is_fixed(options), version)
     _claim(out, fingerprint, overwrite=overwrite)
@@ -290,6 +294,7 @@ def _record(
     options, split = laboratory.options, laboratory.split
     training = options.training.model_dump(mode="json")
     others = {"split", "test_fraction", "fit_seconds", "fit_steps", "keep_best", "seed", "amount", "variety"}
+    others |= {"stable_diffusion"}
     rest = options.model_dump(mode="json", include=others)
     arms = options.parsed_arms()
     return Experiment(

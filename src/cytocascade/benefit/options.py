@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from cytocascade.errors import CytoCascadeError
+from cytocascade.recorded import LeftOutUnset, Recorded
 from cytocascade.segmentation.base import SegmenterOptions
+from cytocascade.textures.stable_diffusion.config import StableDiffusionOptions
 
 Source = Literal["copypaste", "simulator", "synthetic"]
 """Where images come from that are added to the real ones."""
@@ -78,7 +80,7 @@ class Budget(BaseModel):
         )
 
 
-class BenefitOptions(BaseModel):
+class BenefitOptions(Recorded):
     """How the experiment is done."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -118,6 +120,8 @@ class BenefitOptions(BaseModel):
     """See `cytocascade.segmentation.registry`."""
     training: SegmenterOptions = SegmenterOptions()
     """How the segmenters are trained."""
+    stable_diffusion: Annotated[StableDiffusionOptions | None, LeftOutUnset()] = None
+    """Let the cascade paint with Stable Diffusion, instead of the compact network."""
     seed: int = 0
     """Seed of the split, the cascade, the added images and the segmenters."""
 

@@ -216,6 +216,8 @@ def run_key(job: Job, laboratory: Laboratory, fingerprint: str) -> str:
     ]
     if job.arm.source in ("simulator", "synthetic"):
         what += [options.base, options.fit_seconds, options.fit_steps, options.variety]
+        if options.stable_diffusion is not None:
+            what.append(options.stable_diffusion.model_dump(mode="json"))
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 

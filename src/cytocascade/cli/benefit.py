@@ -9,6 +9,7 @@ import typer
 
 from cytocascade.arguments import checked_model, parse_duration, parse_spacing
 from cytocascade.cli.options import Components, Dim, Images, Layout, Masks, Overwrite, Seed, Spacing
+from cytocascade.cli.stable_diffusion import with_stable_diffusion
 from cytocascade.cli.terminal import app, console, progress_bar, stages
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:1.")]
 
 
 @app.command()
+@with_stable_diffusion
 def benefit(
     images: Images,
     out: Annotated[Path, typer.Option(help="Folder for benefit.json, index.html and all that leads to them.")],
@@ -75,6 +77,7 @@ def benefit(
     spacing: Spacing = None,
     label_components: Components = False,
     overwrite: Overwrite = False,
+    stable_diffusion: Any = None,
 ) -> None:
     """Find out whether synthetic images help: segmenters trained with and without, tested on other images."""
     from cytocascade.benefit.options import BenefitOptions
@@ -92,7 +95,7 @@ def benefit(
         variety=variety, real_share=real_share, keep_best=keep_best, split=split, test_fraction=test_fraction,
         score_on="validation" if tune else "test", base=base or ("nuclei" if dim == 2 else "nuclei3d"),
         fit_seconds=None if fit_steps is not None else parse_duration(fit_budget), fit_steps=fit_steps,
-        segmenter=segmenter, training=training, seed=seed,
+        segmenter=segmenter, training=training, seed=seed, stable_diffusion=stable_diffusion,
     )  # fmt: skip
     limit = None if time is None else parse_duration(time)
     _run(

@@ -21,6 +21,7 @@ from cytocascade.cli.options import (
     Spacing,
     Sparse,
 )
+from cytocascade.cli.stable_diffusion import with_stable_diffusion
 from cytocascade.cli.terminal import app, console, stages
 from cytocascade.errors import CytoCascadeError
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 
 @app.command()
+@with_stable_diffusion
 def fit(
     images: Images,
     out: Annotated[Path, typer.Option(help="Folder of the bundle to write.")],
@@ -72,6 +74,7 @@ def fit(
     mask_eta: Annotated[float | None, typer.Option(help="Pipelines: noise of DDIM, 0 to 1.")] = None,
     mask_candidates: Annotated[int, typer.Option(help="Pipelines: pictures per cell that the best is taken of.")] = 4,
     overwrite: Overwrite = False,
+    stable_diffusion: Any = None,
 ) -> None:
     """Fit a cascade to annotated images, or for volumes (--dim 3) to annotated slices of stacks."""
     seconds = None if steps is not None else parse_duration(budget)
@@ -100,6 +103,7 @@ def fit(
         mask_sampler=mask_sampler,
         mask_eta=mask_eta,
         mask_candidates=mask_candidates,
+        stable_diffusion=stable_diffusion,
     )
     with stages() as report:
         given: dict[str, Any] = {

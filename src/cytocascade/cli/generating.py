@@ -9,6 +9,7 @@ import typer
 
 from cytocascade.arguments import parse_range, parse_ratio, parse_size, parse_voxel
 from cytocascade.cli.options import Arrangement, BundleName, Overwrite, Prior, Seed, Workers
+from cytocascade.cli.stable_diffusion import SdBase, SdCompile, SdDevice, SdLcmLora, runtime_of
 from cytocascade.cli.terminal import app, console, progress_bar
 from cytocascade.errors import CytoCascadeError
 
@@ -62,6 +63,14 @@ def generate(
     texture_length: Annotated[
         float | None, typer.Option(help="Volumes: length along z, in um, over which textures decorrelate.")
     ] = None,
+    texture_sampler: Annotated[
+        str | None,
+        typer.Option(rich_help_panel="Stable Diffusion", help="paper, ddim, dpm++ or lcm; dpm++@10: in 10 steps."),
+    ] = None,
+    sd_base: SdBase = None,
+    sd_device: SdDevice = "auto",
+    sd_compile: SdCompile = False,
+    sd_lcm_lora: SdLcmLora = None,
     workers: Workers = 2,
     overwrite: Overwrite = False,
 ) -> None:
@@ -72,7 +81,8 @@ def generate(
     from cytocascade.volumes.cells import load_bank
 
     names = tuple(exporter.name for exporter in get_exporters(format))
-    cascade = Cascade.from_pretrained(bundle or ("nuclei3d" if dim == 3 else "nuclei"))
+    runtime = runtime_of(sd_base, sd_device, sd_compile, sd_lcm_lora)
+    cascade = Cascade.from_pretrained(bundle or ("nuclei3d" if dim == 3 else "nuclei"), runtime)
     made = cascade.bundle.config.dim
     if dim not in (None, made):
         raise CytoCascadeError(
@@ -98,6 +108,7 @@ def generate(
         axial_ratio=None if axial_ratio is None else parse_ratio(axial_ratio),
         texture_rho=texture_rho,
         texture_length=texture_length,
+        texture_sampler=texture_sampler,
     )
     if shape_bank is not None:
         # A wrong file is told before a data set is begun.
@@ -128,6 +139,9 @@ def replay(
     bundle: Annotated[
         str | None, typer.Option(help="Bundle it was made with; by default the one that the manifest names.")
     ] = None,
+    sd_base: SdBase = None,
+    sd_device: SdDevice = "auto",
+    sd_lcm_lora: SdLcmLora = None,
     workers: Workers = 2,
 ) -> None:
     """Generate one sample of a data set again, byte for byte."""
@@ -143,7 +157,8 @@ def replay(
             path=reference,
             hint="Tell where that bundle lies: --bundle DIR",
         )
-    sample = Cascade.from_pretrained(bundle or name).replay(reference, workers=workers)
+    runtime = runtime_of(sd_base, sd_device, False, sd_lcm_lora)
+    sample = Cascade.from_pretrained(bundle or name, runtime).replay(reference, workers=workers)
     for path in get_exporters("folder")[0].write(out, sample):
         typer.echo(str(path))
 

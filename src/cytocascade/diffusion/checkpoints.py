@@ -12,6 +12,7 @@ from diffusers.training_utils import EMAModel
 from pydantic import BaseModel
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
+from torch import nn
 
 from cytocascade.diffusion.denoiser import Denoiser, DenoiserConfig
 from cytocascade.diffusion.network import Network
@@ -21,16 +22,21 @@ from cytocascade.tensors import adam_tensors, restore_adam, save_tensors
 Kind = TypeVar("Kind", bound=Network)
 
 
-def save(path: Path, model: Network, optimizer: torch.optim.Optimizer, ema: EMAModel, step: int, loss: float) -> None:
+def save(
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, ema: EMAModel | None, step: int, loss: float
+) -> None:
     """Write everything that training needs to go on."""
     tensors: dict[str, torch.Tensor] = {f"model/{name}": parameter for name, parameter in model.named_parameters()}
-    tensors |= {f"ema/{name}": shadow for (name, _), shadow in zip(model.named_parameters(), ema.shadow_params)}
+    if ema is not None:
+        tensors |= {f"ema/{name}": shadow for (name, _), shadow in zip(model.named_parameters(), ema.shadow_params)}
     tensors |= adam_tensors(model, optimizer)
-    metadata = {"step": str(step), "loss": repr(loss), "ema_steps": str(ema.optimization_step)}
+    metadata = {"step": str(step), "loss": repr(loss), "ema_steps": str(0 if ema is None else ema.optimization_step)}
     save_tensors(path, tensors, metadata)
 
 
-def load(path: Path | None, model: Network, optimizer: torch.optim.Optimizer, ema: EMAModel) -> tuple[int, float]:
+def load(
+    path: Path | None, model: nn.Module, optimizer: torch.optim.Optimizer, ema: EMAModel | None
+) -> tuple[int, float]:
     """Restore a state written by `save`; return (steps done, running loss), (0, 0) if there is none.
 
     Raises
@@ -50,16 +56,19 @@ def load(path: Path | None, model: Network, optimizer: torch.optim.Optimizer, em
         ) from error
 
 
-def _load(path: Path, model: Network, optimizer: torch.optim.Optimizer, ema: EMAModel) -> tuple[int, float]:
+def _load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, ema: EMAModel | None) -> tuple[int, float]:
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata()
         keys = set(file.keys())
         with torch.no_grad():
-            for (name, parameter), shadow in zip(model.named_parameters(), ema.shadow_params):
+            for name, parameter in model.named_parameters():
                 parameter.copy_(file.get_tensor(f"model/{name}"))
-                shadow.copy_(file.get_tensor(f"ema/{name}"))
+            if ema is not None:
+                for (name, _), shadow in zip(model.named_parameters(), ema.shadow_params):
+                    shadow.copy_(file.get_tensor(f"ema/{name}"))
         restore_adam(file, keys, model, optimizer)
-    ema.optimization_step = int(metadata["ema_steps"])
+    if ema is not None:
+        ema.optimization_step = int(metadata["ema_steps"])
     return int(metadata["step"]), float(metadata["loss"])
 
 

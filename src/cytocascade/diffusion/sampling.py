@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -21,6 +21,15 @@ from the number of workers or the memory at hand."""
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+class Sampled(Protocol):
+    """What knows the shape of its samples."""
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """Shape of one sample, without the batch."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -57,7 +66,7 @@ class Condition:
         return {name: value for name, value in vars(self).items() if value is not None}
 
 
-def starting_noise(model: Network, seeds: Sequence[int]) -> Tensor:
+def starting_noise(model: Sampled, seeds: Sequence[int]) -> Tensor:
     """Return N(0, I) noise, (B, channels, size, size), each sample from its own seed."""
     shape = model.sample_shape
     return torch.stack([torch.randn(shape, generator=torch_generator(seed, "noise")) for seed in seeds])

@@ -14,13 +14,12 @@ import numpy as np
 import torch
 from scipy.optimize import minimize_scalar
 
-from cytocascade.diffusion.denoiser import Denoiser
 from cytocascade.diffusion.sampling import starting_noise
 from cytocascade.images.cells import CROP_SIZE, Modality
 from cytocascade.seeding import derive_seed
 from cytocascade.textures.axial_noise import DEFAULT_LENGTH, AxialNoise
 from cytocascade.textures.axial_statistics import REACH, AxialCorrelation, measure_stacks, texture_correlation
-from cytocascade.textures.model import TEXTURE_STEPS, painted
+from cytocascade.textures.model import Textures, painted
 from cytocascade.types import AnnotatedStack, Array, FloatArray
 
 LEVELS = (0.0, 0.35, 0.65, 0.85, 0.95, 1.0)
@@ -51,13 +50,13 @@ class TextureResponse:
 
 
 def measure_response(
-    model: Denoiser,
+    model: Textures,
     *,
     modality: Modality,
     style: int = 0,
     distance: FloatArray | None = None,
     texture: FloatArray | None = None,
-    steps: int = TEXTURE_STEPS,
+    steps: int | None = None,
     seed: int = 0,
     workers: int = 1,
 ) -> TextureResponse:
@@ -65,7 +64,7 @@ def measure_response(
 
     Parameters
     ----------
-    model : Denoiser
+    model : Denoiser or TexturePainter
         Trained texture model.
     modality, style, steps, workers
         See `cytocascade.textures.model.sample_textures`.
@@ -224,14 +223,14 @@ def match_axial_noise(
 
 def fit_axial_noise(
     stacks: Iterable[AnnotatedStack],
-    model: Denoiser,
+    model: Textures,
     *,
     modality: Modality,
     style: int = 0,
     distance: FloatArray | None = None,
     texture: FloatArray | None = None,
     axial_sigma: float = 0.0,
-    steps: int = TEXTURE_STEPS,
+    steps: int | None = None,
     seed: int = 0,
     workers: int = 1,
 ) -> tuple[AxialNoise, AxialCorrelation | None]:
@@ -241,7 +240,7 @@ def fit_axial_noise(
     ----------
     stacks : iterable of AnnotatedStack
         Real stacks, wholly or sparsely annotated.
-    model : Denoiser
+    model : Denoiser or TexturePainter
         Trained texture model.
     modality, style, steps, workers
         See `cytocascade.textures.model.sample_textures`.

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 from scipy import ndimage as ndi
 from torch import Tensor
 
+from cytocascade.diffusion.checkpoints import save_denoiser
 from cytocascade.diffusion.denoiser import Denoiser, DenoiserConfig
 from cytocascade.diffusion.sampling import Condition, sample, starting_noise
 from cytocascade.diffusion.training import Batch
+from cytocascade.errors import CytoCascadeError
 from cytocascade.images.augment import apply_warp, draw_warp
 from cytocascade.images.cells import CROP_SIZE, Modality, SingleCells
 from cytocascade.images.descriptors import TEXTURE_NAMES
 from cytocascade.seeding import torch_generator
+from cytocascade.textures.base import TexturePainter
 from cytocascade.types import BoolArray, FloatArray
 
 TEXTURE_DENOISER = DenoiserConfig(
@@ -36,6 +40,9 @@ RIM = 9.0
 
 DARKEST_RIM = -0.015
 """Least light outside the outline, relative to that of the cell: fluorescence adds light, the rest is noise."""
+
+Textures = Denoiser | TexturePainter
+"""What a bundle paints with: the compact network, or another way to paint."""
 
 _MASK_SCALE = 8.0
 _OFFSET, _SCALE = 0.5, 1.5
@@ -130,14 +137,14 @@ def rows_differ_from_columns(cells: SingleCells) -> bool:
 
 
 def sample_textures(
-    model: Denoiser,
+    model: Textures,
     distance: FloatArray,
     texture: FloatArray,
     seeds: Sequence[int],
     *,
     modality: Modality,
     style: int = 0,
-    steps: int = TEXTURE_STEPS,
+    steps: int | None = None,
     guidance: float = 1.0,
     contrast: float = 1.0,
     workers: int = 1,
@@ -146,7 +153,7 @@ def sample_textures(
 
     Parameters
     ----------
-    model : Denoiser
+    model : Denoiser or TexturePainter
         Trained texture model.
     distance : ndarray, (n, 64, 64) float32
         Signed distances of the masks in canonical pixels.
@@ -157,7 +164,7 @@ def sample_textures(
     modality : {"fluorescence", "phase"}
         What the model was trained on.
     style, steps, guidance, workers
-        See `cytocascade.diffusion.sampling.sample`.
+        See `cytocascade.textures.base.TexturePainter`.
     contrast : float
         Factor on the deviations from the mean inside the mask (fluorescence).
 
@@ -178,29 +185,84 @@ def sample_textures(
 
 
 def painted(
-    model: Denoiser,
+    model: Textures,
     noise: Tensor,
     distance: FloatArray,
     texture: FloatArray,
     *,
     modality: Modality,
     style: int = 0,
-    steps: int = TEXTURE_STEPS,
+    steps: int | None = None,
     guidance: float = 1.0,
     workers: int = 1,
 ) -> FloatArray:
     """Return the relative signal that the network makes of `noise`, (n, 64, 64) float32, as it comes.
 
-    Parameters as for `sample_textures`; `noise` is N(0, I), (n, channels, 64, 64).
+    Parameters as for `sample_textures`; `noise` is N(0, I), (n, *model.sample_shape).
     """
-    outline = torch.as_tensor(distance, dtype=torch.float32)[:, None]
-    condition = Condition(
-        condition_image(outline),
-        torch.as_tensor(texture, dtype=torch.float32),
-        torch.full((len(distance),), style, dtype=torch.long),
+    painter = CompactPainter(model) if isinstance(model, Denoiser) else model
+    return painter.paint(
+        noise, distance, texture, modality=modality, style=style, steps=steps, guidance=guidance, workers=workers
     )
-    values = sample(model, noise, condition, steps=steps, guidance=guidance, workers=workers)
-    return np.asarray(from_network(values, modality)[:, 0].numpy(), dtype=np.float32)
+
+
+def sampled_by(model: Textures, sampler: str | None) -> Textures:
+    """Return what paints as `model`, sampled as wished; `CytoCascadeError` if it cannot be."""
+    if sampler is None:
+        return model
+    return (CompactPainter(model) if isinstance(model, Denoiser) else model).sampled_by(sampler)
+
+
+class CompactPainter:
+    """Paints with the compact network; a `textures.base.TexturePainter`.
+
+    Parameters
+    ----------
+    model : Denoiser
+        Trained texture model.
+    """
+
+    def __init__(self, model: Denoiser) -> None:
+        self.model = model
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """Shape of one cell's starting noise, (1, 64, 64)."""
+        return self.model.sample_shape
+
+    def sampled_by(self, sampler: str) -> TexturePainter:
+        """Refuse: the compact network has one sampler."""
+        raise CytoCascadeError(
+            f"the texture sampler {sampler!r} is for bundles that paint with Stable Diffusion, which this one does not",
+            hint="Leave --texture-sampler out, or fit with --texture-backend stable-diffusion.",
+        )
+
+    def save(self, path: Path) -> None:
+        """Write the network."""
+        save_denoiser(path, self.model)
+
+    def paint(
+        self,
+        noise: Tensor,
+        distance: FloatArray,
+        texture: FloatArray,
+        *,
+        modality: Modality,
+        style: int = 0,
+        steps: int | None = None,
+        guidance: float = 1.0,
+        workers: int = 1,
+    ) -> FloatArray:
+        """Return the relative signal that becomes of `noise`; see `textures.base.TexturePainter`."""
+        outline = torch.as_tensor(distance, dtype=torch.float32)[:, None]
+        condition = Condition(
+            condition_image(outline),
+            torch.as_tensor(texture, dtype=torch.float32),
+            torch.full((len(distance),), style, dtype=torch.long),
+        )
+        steps = TEXTURE_STEPS if steps is None else steps
+        values = sample(self.model, noise, condition, steps=steps, guidance=guidance, workers=workers)
+        return np.asarray(from_network(values, modality)[:, 0].numpy(), dtype=np.float32)
 
 
 def with_contrast(signal: FloatArray, distance: FloatArray, contrast: float) -> FloatArray:

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cytocascade.diffusion.denoiser import Denoiser
 from cytocascade.errors import CytoCascadeError
 from cytocascade.images.cells import Modality
 from cytocascade.textures.axial_noise import AxialNoise, axial_starting_noise, check_slices
-from cytocascade.textures.model import TEXTURE_STEPS, calm_rim, painted, stretched
+from cytocascade.textures.model import Textures, calm_rim, painted, stretched
 from cytocascade.types import Array, BoolArray, FloatArray
 
 SMALLEST_RADIUS = 6.0
@@ -21,7 +20,7 @@ _NODES = np.arange(-12.0, 9.0)
 
 
 def sample_slice_textures(
-    model: Denoiser,
+    model: Textures,
     distance: FloatArray,
     heights: Array,
     cell: Array,
@@ -31,7 +30,7 @@ def sample_slice_textures(
     noise: AxialNoise,
     modality: Modality,
     style: int = 0,
-    steps: int = TEXTURE_STEPS,
+    steps: int | None = None,
     guidance: float = 1.0,
     contrast: float = 1.0,
     workers: int = 1,
@@ -46,7 +45,7 @@ def sample_slice_textures(
 
     Parameters
     ----------
-    model : Denoiser
+    model : Denoiser or TexturePainter
         Trained texture model.
     distance : ndarray, (n_slices, 64, 64) float32
         Signed distance of every slice to its outline in the slice's plane, in canonical pixels, positive inside. All
@@ -64,7 +63,7 @@ def sample_slice_textures(
     modality : {"fluorescence", "phase"}
         What the model was trained on. Phase contrast is painted slice by slice and left as it comes.
     style, steps, guidance, workers
-        See `cytocascade.diffusion.sampling.sample`.
+        See `cytocascade.textures.base.TexturePainter`.
     contrast : float
         Factor on the deviations from the mean inside the mask (fluorescence).
 
@@ -86,7 +85,8 @@ def sample_slice_textures(
             f"{len(distance)} masks for {len(cell)} slices, {len(texture)} textures for {len(seeds)} cells",
             hint="Give one mask and one height per slice, and one texture and one seed per cell.",
         )
-    start = axial_starting_noise(noise, heights, cell, seeds, channels=model.config.channels, size=model.config.size)
+    channels, size, _ = model.sample_shape
+    start = axial_starting_noise(noise, heights, cell, seeds, channels=channels, size=size)
     shown = painted_distance(distance, cell) if modality == "fluorescence" else distance
     signal = painted(
         model,

@@ -1,0 +1,1 @@
+"""Textures by Stable Diffusion and a ControlNet, as in arXiv 2411.11515."""
