@@ -5,7 +5,7 @@
 Runs `cytocascade benefit` for every set and budget, one after the other. What is there already is not made again, so it
 can be interrupted, and spread over days. The figures of every set go to benchmarks/results/benefit/, and the counts of
 every image of every run to its folder runs/: from there a fresh checkout goes on, as far as images, options and version
-are the same. `--table` prints the figures as Markdown.
+are the same. Their table is put into docs/benefit.md and the README; `--table` does only that.
 
 The shipped bases have never seen a test image: `nuclei` was trained on images 000-023 of bbbc039-u2os and 000-043 of
 dsb2018-fluo-360 alone, which are the pool to learn from here; `nuclei3d` on windows 000 and 001 of 3d-cultured-nuclei
@@ -21,9 +21,12 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 RESULTS = Path(__file__).parent / "results" / "benefit"
 RUNS = RESULTS / "runs"
+ARMS = ("real", "real+copypaste", "real+simulator", "real+synthetic", "all-real")
+PROJECT = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
@@ -153,27 +156,52 @@ def restore(out: Path, anew: list[str]) -> None:
 
 def table() -> str:
     """Return the results as Markdown: SEG, and AP at IoU 0.5 / 0.75 / 0.9 below it."""
-    arms = ("real", "real+copypaste", "real+simulator", "real+synthetic", "all-real")
-    lines = ["| data set, budget | " + " | ".join(arms) + " | gain | gap closed |", "|---" * (len(arms) + 3) + "|"]
+    lines = ["| data set, budget | version | " + " | ".join(ARMS) + " | gain | gap closed |", "|---" * 9 + "|"]
     for file in sorted(RESULTS.glob("*.json")):
         found = json.loads(file.read_bytes())
-        cells = []
-        for arm in arms:
+        cells = [str(found["experiment"]["version"])]
+        for arm in ARMS:
             scores = found["arms"].get(arm)
             if scores is None:
                 cells.append("-")
                 continue
-            seg = scores["SEG"]
-            low, high = (f"{seg[end]:.3f}" for end in ("low", "high"))
             precisions = " / ".join(f"{scores[name]['mean']:.2f}" for name in ("AP50", "AP75", "AP90"))
-            cells.append(f"**{seg['mean']:.3f}** [{low}, {high}]<br>{precisions}")
+            cells.append(f"{_seg(scores, '**')}<br>{precisions}")
         wanted = ("real+synthetic", "real", "SEG")
         gain = next(
             (one for one in found["differences"] if (one["arm"], one["against"], one["metric"]) == wanted), None
         )
         cells += [_share(gain, "relative"), _share(gain, "gap_closed")]
-        lines.append(f"| {file.stem} | " + " | ".join(cells) + " |")
+        lines.append(f"| {_named(file.stem, found)} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def short_table() -> str:
+    """Return SEG of the 2D sets with a window of about 20 cells as Markdown."""
+    lines = ["| data set | " + " | ".join(ARMS) + " |", "|---" * 6 + "|"]
+    for file in sorted(RESULTS.glob("*-20cells.json")):
+        found = json.loads(file.read_bytes())
+        cells = (_seg(found["arms"][arm], "") if arm in found["arms"] else "-" for arm in ARMS)
+        lines.append(f"| {_named(file.stem.removesuffix('-20cells'), found)} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def fill(page: Path, marker: str, lines: str) -> None:
+    """Replace the table below a marker of a page."""
+    before, after = page.read_text(encoding="utf-8").split(f"<!-- {marker} -->\n\n")
+    rest = after[after.index("\n\n") :]
+    page.write_text(f"{before}<!-- {marker} -->\n\n{lines}{rest}", encoding="utf-8")
+
+
+def _named(name: str, found: dict[str, Any]) -> str:
+    seeds = len(found["experiment"]["seeds"])
+    done = min((sum(run["arm"] == arm for run in found["runs"]) for arm in found["arms"]), default=0)
+    return name if done == seeds else f"{name} ({done} of {seeds} seeds)"
+
+
+def _seg(scores: dict[str, dict[str, float]], bold: str) -> str:
+    mean, low, high = (f"{scores['SEG'][end]:.3f}" for end in ("mean", "low", "high"))
+    return f"{bold}{mean}{bold} [{low}, {high}]"
 
 
 def _share(gain: dict[str, dict[str, float | None]] | None, kind: str) -> str:
@@ -182,6 +210,13 @@ def _share(gain: dict[str, dict[str, float | None]] | None, kind: str) -> str:
         return "-"
     text = f"{100 * value['mean']:+.1f} %"
     return text if value["low"] is None else f"{text} [{100 * value['low']:+.1f}, {100 * value['high']:+.1f}]"
+
+
+def show() -> None:
+    """Print the table, and put it into the pages."""
+    fill(PROJECT / "docs" / "benefit.md", "table", table())
+    fill(PROJECT / "README.md", "benefit", short_table())
+    print(table())
 
 
 def main() -> None:
@@ -196,10 +231,10 @@ def main() -> None:
     parser.add_argument("--anew", nargs="*", default=[], help="arms to run again, after a change of the generator")
     parser.add_argument("--tune", action="store_true", help="score on validation images; nothing is recorded")
     parser.add_argument("--time", type=float, help="minutes after which no further run is begun")
-    parser.add_argument("--table", action="store_true", help="only print the results as Markdown")
+    parser.add_argument("--table", action="store_true", help="only print the results, and fill the pages")
     options = parser.parse_args()
     if options.table:
-        print(table())
+        show()
         return
     options.ends = time.monotonic() + 60 * (options.time or 0)
     for name in options.sets:
@@ -211,7 +246,7 @@ def main() -> None:
             out = benefit(name, budget, options)
             if not options.tune:
                 record(out)
-    print(table())
+    show()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import tifffile
 from _commands import expect_one_error
 from tests.textures.stable_diffusion import tiny
 
+from cytocascade.bundle import load_bundle
 from cytocascade.cascade import Cascade
 from cytocascade.errors import CytoCascadeError
 from cytocascade.generation_options import GenerationOptions
@@ -102,3 +104,25 @@ def test_recipe_from_weights_to_images(run: Run, files: Path, tmp_path: Path, mo
     assert code == 0, err
     three = tifffile.imread(next((tmp_path / "three" / "images").iterdir()))
     assert (three == one).all()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("small_calibration")
+def test_the_experiment_asks_whether_stable_diffusion_helps(run: Run, files: Path, tmp_path: Path) -> None:
+    pytest.importorskip("cellpose", reason="needs the extra [segment]")
+    out, base = tmp_path / "out", tiny.make_base(tmp_path / "weights" / "tiny")
+    given = (
+        *("benefit", "--images", files / "images", "--masks", files / "masks", "--out", out, "--spacing", 0.5),
+        *("--budget", 1, "--seeds", 1, "--steps", 2, "--fit-steps", 1, "--amount", 1, "--arms", "real,real+synthetic"),
+        *("--batch", 2, "--crop", 64, "--workers", 1, "--variety", 0),
+        *("--texture-backend", "stable-diffusion", "--sd-mode", "pixel", "--sd-batch", 1, "--sd-sampler", "ddim@1"),
+    )
+    code, _, err = run(*given, "--sd-base", base)
+    assert code == 0, err
+    found = json.loads((out / "benefit.json").read_bytes())
+    assert set(found["arms"]) == {"real", "real+synthetic"}
+    assert load_bundle(out / "cascade").config.training["options"]["stable_diffusion"]["mode"] == "pixel"
+    # Runs that were done are taken as they are.
+    code, _, err = run(*given, "--sd-base", base)
+    assert code == 0, err
+    assert json.loads((out / "benefit.json").read_bytes())["runs"] == found["runs"]
