@@ -99,8 +99,8 @@ def test_cells_of_a_layer_ride_up_only_if_wished() -> None:
     riding = place("layer", count=30, p_cluster=1.0, overlap_rate=1.0, max_overlap=0.5)[1]
 
     def crowding(placement: Placement) -> float:
-        footprints = sum(MASKS[cell.index].any(axis=0).sum() for cell in placement.cells if min(cell.corner[1:]) >= 0)
-        return float(footprints / (painted(placement) > 0).any(axis=0).sum())
+        one_by_one = [paint_labels([cell], MASKS, SHAPE)[0].any(axis=0).sum() for cell in placement.cells]
+        return float(sum(one_by_one) / (painted(placement) > 0).any(axis=0).sum())
 
     assert "overlapping" not in {cell.placement for cell in flat.cells}
     assert sum(cell.placement == "overlapping" for cell in riding.cells) > 10
