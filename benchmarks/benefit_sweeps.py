@@ -51,27 +51,33 @@ def run(options: argparse.Namespace) -> dict[str, object]:
 
 
 def draw(found: dict[str, dict[str, dict[str, dict[str, dict[str, float]]]]]) -> None:
-    """Draw both figures."""
+    """Draw the figures of the sweeps that are complete."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    arms = found["amount-20cells"]["arms"]
-    names = ["real", *(f"real+synthetic@{amount}" for amount in AMOUNTS)]
-    _, axes = plt.subplots(figsize=(6, 3.4), layout="constrained")
-    _line(axes, [arms[name]["SEG"] for name in names], "#e07b1a", "real + synthetic")
-    axes.set_xticks(range(len(names)), ["none", *(f"{amount} x" for amount in AMOUNTS)])
-    axes.set(xlabel="area of synthetic images over that of the real window", ylabel="SEG", title="HeLa, 20 cells")
-    axes.figure.savefig(PICTURES / "benefit_amount.png", dpi=130)
-    _, axes = plt.subplots(figsize=(7, 3.4), layout="constrained")
-    for arm, colour in (("real", "#2a6ab5"), ("real+synthetic", "#e07b1a")):
-        _line(axes, [found[f"budget-{budget}"]["arms"][arm]["SEG"] for budget in BUDGETS], colour, arm)
-    words = [budget.replace("cells", " cells") for budget in BUDGETS[:3]] + ["1 image", "2 images", "4 images"]
-    axes.set_xticks(range(len(words)), words)
-    axes.set(xlabel="annotated", ylabel="SEG", title="DSB")
-    axes.legend(frameon=False)
-    axes.figure.savefig(PICTURES / "benefit_budget.png", dpi=130)
+    if _complete("amount", found):
+        arms = found["amount-20cells"]["arms"]
+        names = SWEEPS["amount"][2]
+        _, axes = plt.subplots(figsize=(6, 3.4), layout="constrained")
+        _line(axes, [arms[name]["SEG"] for name in names], "#e07b1a", "real + synthetic")
+        axes.set_xticks(range(len(names)), ["none", *(f"{amount} x" for amount in AMOUNTS)])
+        axes.set(xlabel="area of synthetic images over that of the real window", ylabel="SEG", title="HeLa, 20 cells")
+        axes.figure.savefig(PICTURES / "benefit_amount.png", dpi=130)
+    if _complete("budget", found):
+        _, axes = plt.subplots(figsize=(7, 3.4), layout="constrained")
+        for arm, colour in (("real", "#2a6ab5"), ("real+synthetic", "#e07b1a")):
+            _line(axes, [found[f"budget-{budget}"]["arms"][arm]["SEG"] for budget in BUDGETS], colour, arm)
+        words = [budget.replace("cells", " cells") for budget in BUDGETS[:3]] + ["1 image", "2 images", "4 images"]
+        axes.set_xticks(range(len(words)), words)
+        axes.set(xlabel="annotated", ylabel="SEG", title="DSB")
+        axes.legend(frameon=False)
+        axes.figure.savefig(PICTURES / "benefit_budget.png", dpi=130)
+
+
+def _complete(sweep: str, found: dict[str, object]) -> bool:
+    return all(f"{sweep}-{budget}" in found for budget in SWEEPS[sweep][1])
 
 
 def _line(axes: object, scores: list[dict[str, float]], colour: str, name: str) -> None:
@@ -92,8 +98,7 @@ def main() -> None:
     parser.add_argument("--draw", action="store_true")
     options = parser.parse_args()
     found = json.loads(RESULTS.read_bytes()) if options.draw else run(options)
-    if all(f"{sweep}-{budget}" in found for sweep, (_, budgets, _) in SWEEPS.items() for budget in budgets):
-        draw(found)
+    draw(found)
 
 
 if __name__ == "__main__":
