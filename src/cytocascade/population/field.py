@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage as ndi
@@ -83,6 +83,12 @@ def to_field_grid(
     FieldCell or None
         None if the mask is empty.
     """
+    cell = _outlined(distance, scale, roughness, seed)
+    return cell if cell is None or roughness == 0 else _lit(cell, distance, scale)
+
+
+def _outlined(distance: FloatArray, scale: tuple[float, ...], roughness: float, seed: int) -> FieldCell | None:
+    """Return the cell of `to_field_grid` with its light where the canonical mask had it."""
     axes = []
     for side, factor in zip(distance.shape, scale):
         pixels = int(np.ceil(side * factor))
@@ -98,8 +104,6 @@ def to_field_grid(
         width = WAVE * max(float(pixels_each), 1.0)
         depth = depth + np.float32(roughness) * _smooth_noise(depth.shape, width, seed, "outline").astype(np.float32)
     mask = depth > 0
-    if roughness != 0:
-        coordinates = _moved_along(coordinates, distance, depth / pixels_each)
     if not (distance > 0).any():
         return None
     if not mask.any():
@@ -114,23 +118,16 @@ def to_field_grid(
     return FieldCell(mask[box], offset, mask.shape, coordinates, depth)
 
 
-def _moved_along(coordinates: Array, distance: FloatArray, depth: FloatArray) -> Array:
-    """Return coordinates at which the light of a canonical mask is as deep as wished.
+def _lit(cell: FieldCell, distance: FloatArray, scale: tuple[float, ...]) -> FieldCell:
+    """Return the cell with its light moved along with the outline.
 
-    Parameters
-    ----------
-    coordinates : ndarray, (2, height, width)
-        Canonical coordinates.
-    distance : ndarray, (S, S) float32
-        Signed distance of the canonical mask, positive inside.
-    depth : ndarray, (height, width) float32
-        Wished signed distance, in canonical pixels. It is met beside the outline; farther than `LOOSENED` from it
-        nothing moves.
+    Light becomes as deep as the cell is, beside the outline; farther than `LOOSENED` from it nothing moves.
     """
+    coordinates, depth = cell.coordinates, cell.depth / np.float32(np.mean(scale))
     at = ndi.map_coordinates(distance, coordinates, order=1, mode="nearest")
     uphill = np.stack([ndi.map_coordinates(part, coordinates, order=1, mode="nearest") for part in _slopes(distance)])
     near = np.clip(1.0 - (np.abs(at) / LOOSENED), 0.0, 1.0)
-    return np.asarray(coordinates + np.sqrt(near) * (depth - at) * uphill)
+    return replace(cell, coordinates=np.asarray(coordinates + np.sqrt(near) * (depth - at) * uphill))
 
 
 def _slopes(distance: FloatArray) -> list[Array]:
@@ -159,16 +156,15 @@ def nearest_outline(
     FieldCell or None
         None if the mask is empty.
     """
-    best = to_field_grid(distance, scale, roughness=roughness, seed=seed)
-    if best is None or best.mask.sum() < _SPECK:
-        return best
-    error = mask_solidity(best.mask) - solidity
-    for other in _alternatives(roughness, rougher=error > 0):
-        tried = to_field_grid(distance, scale, roughness=other, seed=seed)
-        if tried is None or abs(tried_error := mask_solidity(tried.mask) - solidity) >= abs(error):
-            break
-        best, error = tried, tried_error
-    return best
+    best, chosen = _outlined(distance, scale, roughness, seed), roughness
+    if best is not None and best.mask.sum() >= _SPECK:
+        error = mask_solidity(best.mask) - solidity
+        for other in _alternatives(roughness, rougher=error > 0):
+            tried = _outlined(distance, scale, other, seed)
+            if tried is None or abs(tried_error := mask_solidity(tried.mask) - solidity) >= abs(error):
+                break
+            best, error, chosen = tried, tried_error, other
+    return best if best is None or chosen == 0 else _lit(best, distance, scale)
 
 
 def _alternatives(roughness: float, *, rougher: bool) -> Array:
