@@ -236,6 +236,8 @@ def _training_record(
     base: Bundle | None,
     state: FitState,
 ) -> dict[str, Any]:
+    # Which weights the textures need that are no part of the bundle.
+    needed = state.settings.get("stable_diffusion")
     return {
         "images": [image.name for image in images],
         "cells": len(cells),
@@ -246,6 +248,5 @@ def _training_record(
         "fingerprint": state.settings["fingerprint"],
         "options": options.model_dump(mode="json", exclude={"masks_from"}),
         "base": None if base is None else {"name": base.config.name, "hash": base.hash},
-        # Which weights the textures need that are no part of the bundle.
-        **{key: state.settings[key] for key in ("stable_diffusion",) if key in state.settings},
+        **({} if needed is None else {"stable_diffusion": needed}),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,13 @@ class FitState:
         state = cls(folder, {"fingerprint": fingerprint, "version": __version__, "steps": {}})
         state.save()
         return state
+
+    def steps(self, stage: str, choose: Callable[[], int]) -> int:
+        """Return the optimiser steps of a stage: chosen once, and kept for a fit that goes on."""
+        if stage not in self.settings["steps"]:
+            self.settings["steps"][stage] = choose()
+            self.save()
+        return int(self.settings["steps"][stage])
 
     def save(self) -> None:
         """Write the settings."""

@@ -108,13 +108,13 @@ def train_stage(
     scratch : bool
         Whether the network is untrained.
     """
-    if stage not in state.settings["steps"]:
+
+    def choose() -> int:
         report(stage, 0, 1, "measuring the speed")
         budget = _share(stage, options) * (options.budget or 600.0)
-        steps = options.steps or _steps_within(model, batches(100), budget, options)
-        state.settings["steps"][stage] = steps
-        state.save()
-    steps = int(state.settings["steps"][stage])
+        return options.steps or _steps_within(model, batches(100), budget, options)
+
+    steps = state.steps(stage, choose)
     rate = options.learning_rate or (5e-4 if scratch else 2e-4)
     train(
         model,

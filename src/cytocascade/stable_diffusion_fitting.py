@@ -163,13 +163,14 @@ def _steps(
     report: StageProgress,
 ) -> int:
     """Return the optimiser steps: as asked for, or as many as fit into the budget, measured once."""
-    if STAGE not in state.settings["steps"]:
-        steps = wished.steps or options.steps
-        if steps is None:
-            report(STAGE, 0, 1, "measuring the speed")
-            trial = with_cells(task, cells, texture, wished, steps=100, seed=seed)
-            each = seconds_per_step(trial, wished, options.device)
-            steps = max(1, int(TEXTURE_BUDGET * (options.budget or 600.0) / each))
-        state.settings["steps"][STAGE] = steps
-        state.save()
-    return int(state.settings["steps"][STAGE])
+
+    def choose() -> int:
+        asked = wished.steps or options.steps
+        if asked is not None:
+            return asked
+        report(STAGE, 0, 1, "measuring the speed")
+        trial = with_cells(task, cells, texture, wished, steps=100, seed=seed)
+        each = seconds_per_step(trial, wished, options.device)
+        return max(1, int(TEXTURE_BUDGET * (options.budget or 600.0) / each))
+
+    return state.steps(STAGE, choose)

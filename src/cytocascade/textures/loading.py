@@ -7,18 +7,14 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from cytocascade.diffusion.checkpoints import load_denoiser, save_denoiser
-from cytocascade.diffusion.denoiser import Denoiser
-from cytocascade.textures.model import Textures
+from cytocascade.diffusion.checkpoints import load_denoiser
+from cytocascade.textures.model import Textures, painter_of
 from cytocascade.textures.stable_diffusion.runtime import Runtime
 
 
 def save_textures(path: Path, textures: Textures) -> None:
     """Write what was trained, with its config in the file's metadata."""
-    if isinstance(textures, Denoiser):
-        save_denoiser(path, textures)
-        return
-    textures.save(path)
+    painter_of(textures).save(path)
 
 
 def load_textures(path: Path, runtime: Runtime | None = None) -> Textures:

@@ -200,17 +200,19 @@ def painted(
 
     Parameters as for `sample_textures`; `noise` is N(0, I), (n, *model.sample_shape).
     """
-    painter = CompactPainter(model) if isinstance(model, Denoiser) else model
-    return painter.paint(
+    return painter_of(model).paint(
         noise, distance, texture, modality=modality, style=style, steps=steps, guidance=guidance, workers=workers
     )
 
 
 def sampled_by(model: Textures, sampler: str | None) -> Textures:
     """Return what paints as `model`, sampled as wished; `CytoCascadeError` if it cannot be."""
-    if sampler is None:
-        return model
-    return (CompactPainter(model) if isinstance(model, Denoiser) else model).sampled_by(sampler)
+    return model if sampler is None else painter_of(model).sampled_by(sampler)
+
+
+def painter_of(model: Textures) -> TexturePainter:
+    """Return textures as a painter, whichever they are."""
+    return CompactPainter(model) if isinstance(model, Denoiser) else model
 
 
 class CompactPainter:
