@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import time
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +137,7 @@ def write_bundle(data: Path, networks: Path, steps: dict[str, int], seed: int) -
     images = load(data, "bbbc039-u2os", SEEN["bbbc039-u2os"])
     cells = extract_cells(images)
     described = describe_cells(cells)
+    others = [describe_cells(extract_cells(load(data, name, SEEN[name]))) for name in SEEN if name != "bbbc039-u2os"]
     imaging = with_gains(fit_imaging(images), [entry.gain for entry in cells.calibration])
     config = BundleConfig(
         name="nuclei",
@@ -156,7 +158,7 @@ def write_bundle(data: Path, networks: Path, steps: dict[str, int], seed: int) -
         config,
         load_denoiser(networks / "masks.safetensors"),
         load_denoiser(networks / "textures.safetensors"),
-        CellStatistics.fit(DESCRIPTOR_NAMES, described, most=1000),
+        reduce(CellStatistics.with_prior, others, CellStatistics.fit(DESCRIPTOR_NAMES, described, most=1000)),
         fit_population([image.labels for image in images], (1.0, 1.0), seed=seed),
         imaging,
         card="",
@@ -181,7 +183,8 @@ BBBC039, and is the starting point of `cytocascade fit`.
 |---|---|
 | networks trained on | BBBC039v1 (images 000-023 of the development copy, 24 images) and the 360 x 360 fluorescence \
 images of BBBC038v1 (000-043, 44 images), both CC0 1.0 |
-| statistics of | the 24 BBBC039 images: size, shape, brightness, arrangement, background, noise |
+| statistics of | the 24 BBBC039 images: size, shape, brightness, arrangement, background, noise; size, shape and brightness of the cells of the BBBC038 images, \
+which `--variety` draws on |
 | never seen | every other image of these two sets (BBBC039 024-039, BBBC038 044-065): use those to test |
 | pixel | spacing unknown (20x objective); statistics are in pixels |
 | steps | {steps}, batches of 32 cells |

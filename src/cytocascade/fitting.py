@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -21,6 +22,7 @@ from cytocascade.fitting_options import FitOptions, StageProgress
 from cytocascade.fitting_state import FitState
 from cytocascade.images.cells import SingleCells, extract_cells
 from cytocascade.images.descriptors import DESCRIPTOR_NAMES, describe_cells
+from cytocascade.images.validation import MIN_AREA
 from cytocascade.imaging.statistics import fit_imaging, with_gains
 from cytocascade.mask_fitting import fit_masks
 from cytocascade.masks.pipeline_files import pipeline_hash
@@ -176,7 +178,12 @@ def fit_images(
     )
     # What mean and contrast of a cell are depends on how light is made.
     alike = base if base is not None and base.config.modality == cells.modality else None
-    statistics = CellStatistics.fit(DESCRIPTOR_NAMES, described, base=None if alike is None else alike.cells)
+    statistics = CellStatistics.fit(
+        DESCRIPTOR_NAMES,
+        described,
+        base=None if alike is None else alike.cells,
+        least_area=MIN_AREA / math.prod(config.scale),
+    )
     bundle = Bundle(config, masks, textures, statistics, population, imaging, card="")
     return replace(bundle, config=calibrate(bundle, images, seed=options.seed, progress=report)), cells
 

@@ -95,15 +95,32 @@ def test_impossible_statistics_are_refused(wrong: dict[str, object]) -> None:
         CellStatistics.model_validate({"names": NAMES, "rows": [[1, 2, 3]], **wrong})
 
 
-def test_the_prior_adds_no_cells_much_smaller_than_all_real_ones() -> None:
+def test_the_prior_adds_no_cells_that_these_images_cannot_show() -> None:
     generator = np.random.default_rng(0)
-    rows = 0.1 * generator.standard_normal((10, len(NAMES)))
     base = generator.standard_normal((400, len(NAMES)))
     base[:, 0] *= 3.0
-    known = CellStatistics.fit(NAMES, rows, base=CellStatistics.fit(NAMES, base))
-    smallest = canonical_area(known.draw(2000, np.random.default_rng(1), reach=1.0)[:, 0]).min()
-    least = canonical_area(rows[:, 0]).min()
-    assert 0.49 * least < smallest < 0.6 * least
-    only_specks = known.model_copy(update={"prior": [[-20.0, *row[1:]] for row in known.prior]})
-    drawn = only_specks.draw(500, np.random.default_rng(1), reach=1.0)
-    assert canonical_area(drawn[:, 0]).min() > 0.8 * least
+    rows = 0.1 * generator.standard_normal((10, len(NAMES)))
+    known = CellStatistics.fit(NAMES, rows, base=CellStatistics.fit(NAMES, base), least_area=100.0)
+    smallest = canonical_area(draw(known, 2000, reach=1.0)[:, 0]).min()
+    assert 100.0 <= smallest < 130.0
+
+
+def test_every_data_set_of_a_base_becomes_a_prior_around_the_usual_cell() -> None:
+    generator = np.random.default_rng(0)
+    others = generator.standard_normal((200, len(NAMES))) + 5.0
+    others[:30, 0] -= 8.0
+    base = CellStatistics.fit(NAMES, generator.standard_normal((100, len(NAMES))) - 2.0).with_prior(others)
+    rows = 0.1 * generator.standard_normal((10, len(NAMES)))
+    prior = np.asarray(CellStatistics.fit(NAMES, rows, base=base).prior)
+    assert len(prior) == 300
+    for part in (prior[:100], prior[100:]):
+        assert np.median(part, axis=0) == pytest.approx(np.median(rows, axis=0), abs=1e-3)
+    assert (prior[:, 0] < -4.0).sum() >= 30
+
+
+def test_a_prior_counts_as_many_cells_as_it_is_worth() -> None:
+    rows = np.zeros((10, len(NAMES)))
+    base = CellStatistics.fit(NAMES, np.tile([[0.0, 0.0, 0.0], [-4.0, 0.0, 0.0], [4.0, 0.0, 0.0]], (100, 1)))
+    drawn = draw(CellStatistics.fit(NAMES, rows, base=base), reach=1.0)
+    # Ten real cells, and a prior that is worth ten: half of the cells are its, and a third of those small.
+    assert (drawn[:, 0] < -3.0).mean() == pytest.approx(1 / 6, abs=0.02)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
+from cytocascade.images.descriptors import canonical_area
 from cytocascade.types import Array, FloatArray
 
 REACH = 0.6
@@ -16,15 +16,8 @@ REACH = 0.6
 PRIOR_WORTH = 10
 """How many real cells the prior outweighs, at full reach."""
 
-RARE_SHARE = 0.2
-"""Share of the prior's cells that are chosen evenly over all sizes, so that small fragments are seen at all."""
-
-SMALLEST_OF_PRIOR = 0.5
-"""Area of the smallest cells that the prior may add, relative to the smallest real cell. What is much smaller than all
-that was annotated is likely to be debris here, whatever it was where the prior comes from."""
-
 MOST_PRIOR = 500
-"""Cells that are kept of a base."""
+"""Cells that are kept of every data set that a base knows."""
 
 
 class CellStatistics(BaseModel):
@@ -37,7 +30,8 @@ class CellStatistics(BaseModel):
     rows: list[list[float]] = Field(min_length=1)
     """One row of descriptors per real cell."""
     prior: list[list[float]] = Field(default_factory=list)
-    """Rows of cells of other data, with their mean moved to that of `rows`: what else cells can be like."""
+    """Rows of cells of other data, every data set's with their median moved to that of `rows`: what else cells can be
+    like."""
     bandwidth: float = Field(0.2, ge=0)
     """Width of the smoothing kernel in standard deviations."""
 
@@ -49,15 +43,39 @@ class CellStatistics(BaseModel):
 
     @classmethod
     def fit(
-        cls, names: tuple[str, ...], descriptors: Array, *, most: int = 3000, base: CellStatistics | None = None
+        cls,
+        names: tuple[str, ...],
+        descriptors: Array,
+        *,
+        most: int = 3000,
+        base: CellStatistics | None = None,
+        least_area: float = 0.0,
     ) -> CellStatistics:
-        """Keep the descriptors, (n, d), of at most `most` cells, evenly chosen, and those of a base as prior."""
+        """Keep the descriptors of cells, and those of a base as prior.
+
+        Parameters
+        ----------
+        names : tuple of str
+            Of the descriptors; the first is ``log_area``.
+        descriptors : ndarray, (n, d)
+            Real cells; at most `most`, evenly chosen, are kept.
+        most : int
+            See `descriptors`.
+        base : CellStatistics, optional
+            Its cells, and those of its prior, become the prior.
+        least_area : float
+            Canonical pixels that a cell of the prior must have: smaller ones cannot be seen in these images.
+        """
         rows = _evenly(np.asarray(descriptors, dtype=np.float64), most)
-        prior = np.empty((0, rows.shape[1]))
-        if base is not None and base.names == names:
-            prior = _evenly(np.asarray(base.rows), MOST_PRIOR)
-            prior = prior - prior.mean(axis=0) + rows.mean(axis=0)
-        return cls(names=names, rows=np.round(rows, 4).tolist(), prior=np.round(prior, 4).tolist())
+        known = [] if base is None or base.names != names else [base.rows, base.prior]
+        prior = [_moved(_evenly(np.asarray(part), MOST_PRIOR), rows) for part in known if part]
+        seen = [row for part in prior for row in _written(part[canonical_area(part[:, 0]) >= least_area])]
+        return cls(names=names, rows=_written(rows), prior=seen)
+
+    def with_prior(self, descriptors: Array) -> CellStatistics:
+        """Return a copy that also knows the cells, (n, d), of another data set."""
+        prior = _moved(_evenly(np.asarray(descriptors, dtype=np.float64), MOST_PRIOR), np.asarray(self.rows))
+        return self.model_copy(update={"prior": [*self.prior, *_written(prior)]})
 
     def draw(
         self, count: int, generator: np.random.Generator, *, area_scale: float = 1.0, reach: float = 0.0
@@ -99,22 +117,21 @@ class CellStatistics(BaseModel):
         return np.asarray(drawn, dtype=np.float32)
 
     def _with_prior(self, drawn: Array, reach: float, generator: np.random.Generator) -> Array:
-        """Replace some of the drawn cells by such of the prior."""
-        prior = np.asarray(self.prior)
-        # The first descriptor is twice the logarithm of the area.
-        prior = prior[prior[:, 0] >= min(row[0] for row in self.rows) + 2 * math.log(SMALLEST_OF_PRIOR)]
-        if not len(prior):
-            return drawn
+        """Replace some of the drawn cells by such of the prior: as many as the mean of a Dirichlet process would."""
         share = reach * PRIOR_WORTH / (PRIOR_WORTH + len(self.rows))
-        taken, rare, place = generator.random((3, len(drawn)))
-        usual = (place * len(prior)).astype(int)
-        order = np.argsort(prior[:, 0])
-        sizes = prior[order, 0]
-        middles = (sizes[1:] + sizes[:-1]) / 2
-        nearest = order[np.searchsorted(middles, sizes[0] + place * (sizes[-1] - sizes[0]))]
-        chosen = np.where(rare < RARE_SHARE, nearest, usual)
-        return np.where((taken < share)[:, None], prior[chosen], drawn)
+        taken, place = generator.random((2, len(drawn)))
+        prior = np.asarray(self.prior)
+        return np.where((taken < share)[:, None], prior[(place * len(prior)).astype(int)], drawn)
 
 
 def _evenly(rows: Array, most: int) -> Array:
     return rows if len(rows) <= most else rows[np.linspace(0, len(rows) - 1, most).astype(int)]
+
+
+def _moved(rows: Array, to: Array) -> Array:
+    """Move rows so that a usual cell is a usual one of `to`. Not by the mean: fragments would make all cells large."""
+    return np.asarray(rows - np.median(rows, axis=0) + np.median(to, axis=0))
+
+
+def _written(rows: Array) -> list[list[float]]:
+    return np.round(rows, 4).tolist()  # type: ignore[no-any-return]
