@@ -183,8 +183,8 @@ BBBC039, and is the starting point of `cytocascade fit`.
 |---|---|
 | networks trained on | BBBC039v1 (images 000-023 of the development copy, 24 images) and the 360 x 360 fluorescence \
 images of BBBC038v1 (000-043, 44 images), both CC0 1.0 |
-| statistics of | the 24 BBBC039 images: size, shape, brightness, arrangement, background, noise; size, shape and brightness of the cells of the BBBC038 images, \
-which `--variety` draws on |
+| statistics of | the 24 BBBC039 images: size, shape, brightness, arrangement, background, noise; for `--variety`, \
+size, shape and brightness of the cells of the BBBC038 images, too |
 | never seen | every other image of these two sets (BBBC039 024-039, BBBC038 044-065): use those to test |
 | pixel | spacing unknown (20x objective); statistics are in pixels |
 | steps | {steps}, batches of 32 cells |

@@ -121,6 +121,20 @@ def test_cellpose_itself_opens_the_kept_model_and_gives_the_same_labels(trained:
     assert np.mean(labels != trained.segment(image)) < 0.002
 
 
+def test_a_flow_threshold_drops_doubtful_cells(trained: CellposeSegmenter) -> None:
+    def found(threshold: float) -> int:
+        options = trained.options.model_copy(update={"flow_threshold": threshold})
+        return int(CellposeSegmenter(trained.net, options, trained.cell_diameter).segment(discs(5).image).max())
+
+    assert found(1e-4) == 0
+    assert found(1e-4) < trained.segment(discs(5).image).max() <= found(0.0)
+
+
+def test_the_usual_flow_threshold_leaves_no_trace_in_what_is_hashed() -> None:
+    assert "flow_threshold" not in SegmenterOptions().model_dump(mode="json")
+    assert SegmenterOptions(flow_threshold=0.6).model_dump(mode="json")["flow_threshold"] == 0.6
+
+
 def test_defaults_of_cellpose_stay_as_they_are(trained: CellposeSegmenter) -> None:
     before = dict(models.normalize_default)
     trained.segment(discs().image)

@@ -68,6 +68,9 @@ def benefit(
     diameter: Annotated[float, typer.Option(help="Pixels that the cells' mean diameter is rescaled to.")] = 30.0,
     learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 2e-3,
     slice_step: Annotated[int, typer.Option(min=1, help="Volumes: pixels between training slices.")] = 4,
+    flow_threshold: Annotated[
+        float, typer.Option(min=0, help="Images: Cellpose's limit for doubtful cells; larger keeps more, 0 keeps all.")
+    ] = 0.4,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the best segmenter, for `cytocascade segment`.")] = False,
     time: Annotated[str | None, typer.Option(help="Begin no further run after this time: 90m, 3h.")] = None,
     workers: Workers = None,
@@ -87,7 +90,7 @@ def benefit(
     training = checked_model(
         SegmenterOptions,
         steps=steps, batch=batch, crop=crop, diameter=diameter, learning_rate=learning_rate, slice_step=slice_step,
-        device=checked_device(device),
+        flow_threshold=flow_threshold, device=checked_device(device),
     )  # fmt: skip
     options = checked_model(
         BenefitOptions,

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Annotated, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
+from cytocascade.recorded import LeftOutUnset, Recorded
 from cytocascade.types import AnnotatedImage, Array
 
 Progress = Callable[[int, int, float], None]
 """Called with (steps done, steps in all, running loss)."""
 
 
-class SegmenterOptions(BaseModel):
+class SegmenterOptions(Recorded):
     """How a segmenter is trained and applied."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -36,6 +37,9 @@ class SegmenterOptions(BaseModel):
     """Volumes: pixels of the isotropic slices from one training slice to the next."""
     precision: str = Field("auto", pattern="^(auto|fp32|bf16)$")
     """Of the network's arithmetic; ``auto``: bf16 where the machine computes in it, otherwise fp32."""
+    flow_threshold: Annotated[float, LeftOutUnset()] = Field(0.4, ge=0, allow_inf_nan=False)
+    """Images: cells are dropped whose predicted flows differ by more (mean squared error) from those of their shape; 0
+    keeps all. Cellpose's default is made for networks that were trained much longer."""
     device: str = "cpu"
     """Torch device."""
 

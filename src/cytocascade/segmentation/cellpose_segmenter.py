@@ -124,7 +124,12 @@ class CellposeSegmenter:
                 return label_volume(self.net.eval(), grey, rescale=rescale, anisotropy=ratio, **limits)
             # As a dictionary, because a bare False would stay behind in Cellpose's defaults.
             labels = self._model().eval(
-                grey, channels=[0, 0], normalize={"normalize": False}, diameter=self.cell_diameter, **limits
+                grey,
+                channels=[0, 0],
+                normalize={"normalize": False},
+                diameter=self.cell_diameter,
+                flow_threshold=self.options.flow_threshold,
+                **limits,
             )[0]
         return np.asarray(labels).reshape(grey.shape)
 
