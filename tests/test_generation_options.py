@@ -7,6 +7,7 @@ from cytocascade.bundle import Bundle
 from cytocascade.cascade import Cascade
 from cytocascade.errors import CytoCascadeError
 from cytocascade.generation_options import GenerationOptions, field_shape
+from cytocascade.textures.model import TEXTURE_STEPS
 
 
 def test_nothing_asked_for_is_nothing_on_the_command_line() -> None:
@@ -107,3 +108,8 @@ def test_a_volume_of_a_bundle_for_images_is_refused(nuclei: Cascade) -> None:
     assert "nuclei3d" in str(caught.value.hint)
     with pytest.raises(CytoCascadeError, match="--texture-rho is for volumes"):
         field_shape(nuclei.bundle.config, GenerationOptions(texture_rho=0.7))
+
+
+def test_the_steps_of_textures_are_those_of_the_bundle_unless_asked_for(nuclei: Cascade) -> None:
+    assert GenerationOptions().resolved(nuclei.bundle).texture_steps == TEXTURE_STEPS
+    assert GenerationOptions(texture_steps=5).resolved(nuclei.bundle).texture_steps == 5

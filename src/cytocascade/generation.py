@@ -30,7 +30,7 @@ from cytocascade.population import (
 from cytocascade.population.field import Contacts, FieldCell, assemble_signal, nearest_outline
 from cytocascade.population.placement import PlacedCell
 from cytocascade.seeding import derive_seed, numpy_generator
-from cytocascade.textures.model import TEXTURE_STEPS, fade, grain, sample_textures, sampled_by, without_holes
+from cytocascade.textures.model import fade, grain, sample_textures, sampled_by, without_holes
 from cytocascade.types import Array, FloatArray, GeneratedSample
 from cytocascade.variety import ImageVariety
 
@@ -328,8 +328,7 @@ def _textures(
             [derive_seed(seeds[i], "texture") for i in chosen],
             modality=config.modality,
             style=config.style,
-            # The compact network's usual number says nothing about another painter.
-            steps=None if options.texture_steps == TEXTURE_STEPS else options.texture_steps,
+            steps=options.texture_steps,
             guidance=options.guidance,
             contrast=config.texture_contrast,
             workers=workers,

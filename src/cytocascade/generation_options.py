@@ -15,7 +15,7 @@ from cytocascade.population.volume_params import ArrangementName
 from cytocascade.recorded import LeftOutUnset, Recorded
 from cytocascade.shapes.sampling import VIEW_STEPS
 from cytocascade.shapes.surfaces import ShapePrior
-from cytocascade.textures.model import TEXTURE_STEPS
+from cytocascade.textures.model import usual_texture_steps
 
 _COMMAND_LINE = {"p_cluster": "clustering", "touching_rate": "touching", "overlap_rate": "overlap"}
 
@@ -53,8 +53,8 @@ class GenerationOptions(Recorded):
     """Classifier-free guidance of the textures; 1 is none, and fastest."""
     mask_steps: int | None = Field(None, ge=2)
     """Network evaluations per mask; by default what is usual for the masks of the bundle."""
-    texture_steps: int = Field(TEXTURE_STEPS, ge=2)
-    """Network evaluations per texture."""
+    texture_steps: int | None = Field(None, ge=2)
+    """Network evaluations per texture; by default what is usual for the textures of the bundle."""
     texture_sampler: Annotated[str | None, LeftOutUnset()] = None
     """Bundles with Stable Diffusion: paper, ddim, dpm++ or lcm; ``dpm++@10`` takes 10 steps. By default as fitted."""
     spacing: tuple[float, float, float] | None = None
@@ -106,9 +106,10 @@ class GenerationOptions(Recorded):
         return checked_model(cls, **wishes)
 
     def resolved(self, bundle: Bundle) -> GenerationOptions:
-        """Return the options with the steps of this bundle's masks, so that what is recorded needs no defaults."""
-        steps = usual_steps(bundle.masks) if self.mask_steps is None else self.mask_steps
-        return self.model_copy(update={"mask_steps": steps})
+        """Return the options with the steps of this bundle's networks, so that what is recorded needs no defaults."""
+        masks = usual_steps(bundle.masks) if self.mask_steps is None else self.mask_steps
+        textures = usual_texture_steps(bundle.textures) if self.texture_steps is None else self.texture_steps
+        return self.model_copy(update={"mask_steps": masks, "texture_steps": textures})
 
     def population(self) -> PopulationOverrides:
         """Return the part that concerns the arrangement."""

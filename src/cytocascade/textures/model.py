@@ -210,6 +210,11 @@ def sampled_by(model: Textures, sampler: str | None) -> Textures:
     return model if sampler is None else painter_of(model).sampled_by(sampler)
 
 
+def usual_texture_steps(model: Textures) -> int | None:
+    """Return the network evaluations per texture of a bundle; None where its painter's own settings tell them."""
+    return TEXTURE_STEPS if isinstance(model, Denoiser) else None
+
+
 def painter_of(model: Textures) -> TexturePainter:
     """Return textures as a painter, whichever they are."""
     return CompactPainter(model) if isinstance(model, Denoiser) else model

@@ -24,7 +24,7 @@ from cytocascade.shapes.surface_bank import SurfaceBank
 from cytocascade.shapes.surfaces import make_surfaces
 from cytocascade.shapes.voxels import slice_distances, voxelise
 from cytocascade.textures.axial_noise import AxialNoise
-from cytocascade.textures.model import TEXTURE_STEPS, fade, grain, sampled_by, without_holes
+from cytocascade.textures.model import fade, grain, sampled_by, without_holes
 from cytocascade.textures.slices import sample_slice_textures
 from cytocascade.types import CellSurface, FloatArray
 
@@ -177,7 +177,7 @@ def paint_slices(
             noise=texture_noise(bundle, options),
             modality=config.modality,
             style=config.style,
-            steps=None if options.texture_steps == TEXTURE_STEPS else options.texture_steps,
+            steps=options.texture_steps,
             guidance=options.guidance,
             contrast=config.texture_contrast,
             workers=workers,
