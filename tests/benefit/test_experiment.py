@@ -13,6 +13,7 @@ from cytocascade.benefit.experiment import run_benefit
 from cytocascade.benefit.options import BenefitOptions
 from cytocascade.benefit.results import read_benefit
 from cytocascade.errors import CytoCascadeError
+from cytocascade.fitting import kept_fit
 from cytocascade.segmentation import registry
 from cytocascade.segmentation.base import SegmenterOptions
 from cytocascade.types import AnnotatedImage
@@ -210,6 +211,29 @@ def test_a_cascade_is_fitted_on_the_budget_alone(images, tmp_path, method, monke
     tested = run_benefit(images, tmp_path / "real", options(arms=("real",))).experiment
     assert seen == tested.training_images
     assert not set(seen) & set(tested.test_images)
+
+
+def test_an_interrupted_fit_of_other_options_is_replaced_on_demand(images, tmp_path, method, monkeypatch):
+    out, fitted = tmp_path / "out", []
+
+    def fit(taken, folder, fitting, *, base, progress, **given):
+        def make(state):
+            fitted.append(fitting.steps)
+            state.settings["steps"]["masks"] = fitting.steps
+            raise KeyboardInterrupt if fitting.steps == 1 else CytoCascadeError("begun anew")
+
+        given = {"resume": True, "overwrite": False} | given
+        kept_fit(folder, f"{fitting.steps}", make, **given)
+
+    monkeypatch.setattr(module, "fit", fit)
+    old, new = (options(arms=("real+synthetic",), fit_seconds=None, fit_steps=steps) for steps in (1, 2))
+    with pytest.raises(KeyboardInterrupt):
+        run_benefit(images, out, old)
+    with pytest.raises(CytoCascadeError, match=r"interrupted fit.*\n.*--overwrite"):
+        run_benefit(images, out, new)
+    with pytest.raises(CytoCascadeError, match="begun anew"):
+        run_benefit(images, out, new, overwrite=True)
+    assert fitted == [1, 2]
 
 
 def test_a_cascade_of_other_options_is_replaced_on_demand_with_what_it_made(images, tmp_path, method, monkeypatch):

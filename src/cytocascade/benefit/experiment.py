@@ -232,7 +232,7 @@ def _make(index: int, maker: Maker, source: Source, folder: Path, report: Report
 def _fit_cascade(
     laboratory: Laboratory, folder: Path, base: Bundle | None, fitting: FitOptions, report: Report
 ) -> None:
-    """Fit the cascade on the budget; one that was fitted with other options is replaced if runs are."""
+    """Fit the cascade on the budget; one that was fitted, or begun, with other options is replaced if runs are."""
     budget = laboratory.split.budget
     if laboratory.options.dim == 2:
         make = partial(fit, list(budget), folder, fitting, base=base, progress=report)
@@ -250,17 +250,19 @@ def _fit_cascade(
         )
         dataset = StackDataset(stacks=stacks, images=(), layout="memory", root=laboratory.out, files=())
         make = partial(fit_volumes, dataset, folder, fitting, base=base, progress=report)
-    there = folder.exists()
     try:
         make()
-    except CytoCascadeError:
-        if not (there and laboratory.replace):
+    except CytoCascadeError as error:
+        if not laboratory.replace:
+            if error.path is not None and error.path.with_suffix("") == folder:
+                hint = "Choose another --out, or replace what was fitted here with --overwrite."
+                raise CytoCascadeError(error.problem, path=error.path, hint=hint) from error
             raise
         # First what it made: an interruption must not leave images of one cascade beside another.
         for source in ("simulator", "synthetic"):
             for made in (laboratory.out / "added").glob(f"{source}-*"):
                 shutil.rmtree(made)
-        make(overwrite=True)
+        make(resume=False, overwrite=True)
 
 
 def _rank(laboratory: Laboratory, count: int, report: Report) -> None:
