@@ -8,9 +8,10 @@ import pytest
 from cytocascade.bundle import BundleConfig
 from cytocascade.calibration import calibrate, fields
 from cytocascade.calibration.light import falling_outwards
-from cytocascade.calibration.noise import grain_strength
+from cytocascade.calibration.noise import fine_structure, grain_strength
 from cytocascade.cascade import Cascade
 from cytocascade.images.edges import EDGE_CENTRES
+from cytocascade.images.grain import measure_fine_structure
 from cytocascade.images.noise import high_pass_energy
 from cytocascade.types import AnnotatedImage
 
@@ -105,3 +106,13 @@ def test_noisier_background_is_followed(nuclei: Cascade, monkeypatch: pytest.Mon
     quiet, louder = (calibrated(nuclei, image, monkeypatch)[0].background_noise for image in (plain, loud))
     assert quiet == pytest.approx(1, abs=0.25)
     assert louder > 1.3 * quiet
+
+
+def test_phase_contrast_gets_no_grain(nuclei: Cascade) -> None:
+    config = nuclei.bundle.config
+    phase = config.model_copy(update={"modality": "phase", "crop_spacing": 2.0 * config.spacing[0]})
+    image = next(nuclei.generate(1, seed=5, size=(96, 96), cells=3, mask_steps=4, texture_steps=2))
+    real = measure_fine_structure(image.image, image.labels, np.zeros(image.image.shape, dtype=np.float32))
+    found = fine_structure(replace(nuclei.bundle, config=phase), real, [])
+    assert found["noise_share"] == 0.75
+    assert not len(found["grain"])

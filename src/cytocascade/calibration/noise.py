@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -57,7 +58,14 @@ def photon_gain(bundle: Bundle, real: Array, fields: Sequence[Field]) -> float:
 
 
 def fine_structure(bundle: Bundle, real: FineStructure, fields: Sequence[Field]) -> dict[str, Any]:
-    """Return the share of the camera's noise and the grain that cells lack."""
+    """Return the share of the camera's noise and the grain that cells lack.
+
+    Both are measured relative to the mean light of a cell. In phase contrast that is next to nothing, and the grain would
+    drown the cells: there is none then, and the share is that which canonical pixels average away.
+    """
+    if bundle.config.modality == "phase":
+        share = max(0.0, 1 - 1 / math.prod(bundle.config.scale))
+        return {"noise_share": round(share, 2), "grain": np.zeros((0, 0)), "grain_spread": 0.0}
     clean = clean_fields(variant(bundle, grain_spread=0.0), fields)
 
     def measured(**changes: Any) -> FineStructure:
