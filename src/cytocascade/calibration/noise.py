@@ -60,8 +60,8 @@ def photon_gain(bundle: Bundle, real: Array, fields: Sequence[Field]) -> float:
 def fine_structure(bundle: Bundle, real: FineStructure, fields: Sequence[Field]) -> dict[str, Any]:
     """Return the share of the camera's noise and the grain that cells lack.
 
-    Both are measured relative to the mean light of a cell. In phase contrast that is next to nothing, and the grain would
-    drown the cells: there is none then, and the share is that which canonical pixels average away.
+    Both are measured relative to the mean light of a cell. In phase contrast that is next to nothing, and the grain
+    would drown the cells: there is none then, and the share is that which canonical pixels average away.
     """
     if bundle.config.modality == "phase":
         share = max(0.0, 1 - 1 / math.prod(bundle.config.scale))
