@@ -209,7 +209,9 @@ def _share(gain: dict[str, dict[str, float | None]] | None, kind: str) -> str:
     if value is None:
         return "-"
     text = f"{100 * value['mean']:+.1f} %"
-    return text if value["low"] is None else f"{text} [{100 * value['low']:+.1f}, {100 * value['high']:+.1f}]"
+    if value["low"] is None or value["high"] is None:
+        return f"{text}, unbounded"  # There may be no gap at all.
+    return f"{text} [{100 * value['low']:+.1f}, {100 * value['high']:+.1f}]"
 
 
 def show() -> None:
