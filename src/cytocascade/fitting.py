@@ -19,7 +19,7 @@ from cytocascade.calibration import calibrate
 from cytocascade.card import bundle_card
 from cytocascade.errors import CytoCascadeError
 from cytocascade.fitting_options import FitOptions, StageProgress
-from cytocascade.fitting_state import FitState
+from cytocascade.fitting_state import FitState, work_folder
 from cytocascade.images.cells import SingleCells, extract_cells
 from cytocascade.images.descriptors import DESCRIPTOR_NAMES, describe_cells
 from cytocascade.images.validation import MIN_AREA
@@ -98,7 +98,7 @@ def kept_fit(
     CytoCascadeError
         If `out` exists and holds something else, or an interrupted fit of something else is there.
     """
-    work = out.with_name(out.name + ".fit")
+    work = work_folder(out)
     if out.exists() and not overwrite:
         if _fitted_before(out, fingerprint) and resume:
             shutil.rmtree(work, ignore_errors=True)

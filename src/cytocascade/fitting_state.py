@@ -61,3 +61,8 @@ def _read_settings(file: Path) -> dict[str, Any]:
             "the state of the interrupted fit is damaged", path=file, hint="Start anew with --no-resume."
         ) from error
     return settings
+
+
+def work_folder(out: Path) -> Path:
+    """Return where the state of the fit of a bundle is kept while it runs."""
+    return out.with_name(out.name + ".fit")

@@ -27,6 +27,7 @@ from cytocascade.bundle import Bundle, find_bundle, load_bundle
 from cytocascade.diffusion.sampling import single_threaded_torch
 from cytocascade.errors import CytoCascadeError
 from cytocascade.fitting import FitOptions, fingerprint_of, fit
+from cytocascade.fitting_state import work_folder
 from cytocascade.images.stacks import StackDataset
 from cytocascade.seeding import derive_seed
 from cytocascade.segmentation.registry import load_segmenter, method_named
@@ -253,11 +254,12 @@ def _fit_cascade(
     try:
         make()
     except CytoCascadeError as error:
-        if not laboratory.replace:
-            if error.path is not None and error.path.with_suffix("") == folder:
-                hint = "Choose another --out, or replace what was fitted here with --overwrite."
-                raise CytoCascadeError(error.problem, path=error.path, hint=hint) from error
+        # A fit, or an interrupted one beside it, is in the way; all else that is wrong would be wrong again.
+        if error.path not in (folder, work_folder(folder)):
             raise
+        if not laboratory.replace:
+            hint = "Choose another --out, or replace what was fitted here with --overwrite."
+            raise CytoCascadeError(error.problem, path=error.path, hint=hint) from error
         # First what it made: an interruption must not leave images of one cascade beside another.
         for source in ("simulator", "synthetic"):
             for made in (laboratory.out / "added").glob(f"{source}-*"):
