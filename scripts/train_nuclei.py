@@ -124,6 +124,7 @@ def joined(sets: list[SingleCells]) -> SingleCells:
     return SingleCells(
         *(np.concatenate([getattr(part, name) for part in sets]) for name in ("signal", "distance", "known", "level")),
         image=np.concatenate([part.image for part in sets]),
+        zoom=np.concatenate([part.zoom for part in sets]),
         features={name: np.concatenate([part.features[name] for part in sets]) for name in first.features},
         crop_spacing=first.crop_spacing,
         modality=first.modality,

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from _phase import draw_phase
 
 from cytocascade.bundle import load_bundle
 from cytocascade.cascade import Cascade
 from cytocascade.errors import CytoCascadeError
 from cytocascade.fitting import FitOptions, StageProgress, fit
+from cytocascade.network_fitting import _starting_model
 from cytocascade.types import AnnotatedImage, GeneratedSample
 
 TreeBytes = Callable[[Path], dict[str, bytes]]
@@ -80,6 +83,41 @@ def test_fitted_bundle_generates_images_like_the_fitted_ones(
     assert np.median(areas) == pytest.approx((real.labels > 0).sum() / 9 * 0.25, rel=0.35)
     bright = sample.image[sample.labels > 0].mean() - np.median(sample.image[sample.labels == 0])
     assert bright == pytest.approx(real.image[real.labels > 0].mean() - 200, rel=0.5)
+
+
+def test_cells_of_very_different_sizes_are_magnified(nuclei: Cascade, tmp_path: Path) -> None:
+    fit([draw_phase()], tmp_path / "phase", OPTIONS, base=nuclei.bundle)
+    bundle = load_bundle(tmp_path / "phase")
+    assert bundle.config.modality == "phase"
+    assert bundle.config.zoom is not None
+    # Textures are told the factor as well.
+    assert bundle.textures.config.scalars == nuclei.bundle.textures.config.scalars + 1
+    assert bundle.masks.config == nuclei.bundle.masks.config.model_copy(update={"styles": bundle.masks.config.styles})
+    sample = next(Cascade(bundle).generate(1, seed=0, size=(200, 300), cells=4, workers=1))
+    assert 0 < sample.labels.max() <= 4
+
+
+def test_base_that_knows_magnified_cells_serves_others_too(
+    nuclei: Cascade, drawn_images: list[AnnotatedImage], tmp_path: Path
+) -> None:
+    phase = fit([draw_phase()], tmp_path / "phase", OPTIONS, base=nuclei.bundle)
+    plain = fit(drawn_images, tmp_path / "plain", OPTIONS, base=phase)
+    assert plain.config.zoom is None
+    assert plain.textures.config.scalars == phase.textures.config.scalars
+    assert next(Cascade(plain).generate(1, seed=0, workers=1)).labels.max() > 0
+
+
+def test_what_a_base_was_never_told_has_no_influence_yet(nuclei: Cascade) -> None:
+    base = nuclei.bundle.textures
+    wider = _starting_model(base, base.config.model_copy(update={"scalars": base.config.scalars + 1}), seed=0).eval()
+    generator = torch.Generator().manual_seed(0)
+    noisy, outline = torch.randn(2, 2, 1, 64, 64, generator=generator)
+    told = torch.tensor([[0.3, -0.2], [1.0, 0.5]])
+    time = torch.tensor([500, 100])
+    with torch.no_grad():
+        before = base(noisy, time, outline, told)
+        after = wider(noisy, time, outline, torch.cat([told, torch.tensor([[0.7], [1.1]])], dim=1))
+    assert torch.allclose(before, after, atol=1e-5)
 
 
 def test_two_fits_with_one_seed_are_identical(

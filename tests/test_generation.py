@@ -13,6 +13,7 @@ from cytocascade.cascade import Cascade
 from cytocascade.errors import CytoCascadeError
 from cytocascade.generation import GenerationOptions, draw_sample, render_sample
 from cytocascade.images.features import FEATURE_NAMES
+from cytocascade.images.zoom import Zoom
 from cytocascade.types import GeneratedSample
 
 FEW: dict[str, Any] = {"size": (96, 112), "cells": 4, "mask_steps": 4, "texture_steps": 3}
@@ -164,6 +165,20 @@ def test_phase_bundle_renders_too(nuclei: Cascade) -> None:
     config = nuclei.bundle.config.model_copy(update={"modality": "phase"})
     sample = Cascade(replace(nuclei.bundle, config=config)).sample(0, seed=1, options=GenerationOptions(**FEW))
     assert sample.labels.max() == len(sample.cells) > 0
+
+
+def test_magnified_cells_are_as_large_as_others(nuclei: Cascade) -> None:
+    areas = []
+    # The largest nuclei are about 45 canonical pixels long, the usual ones 30.
+    for zoom in (None, Zoom(reach=50, most=3)):
+        config = nuclei.bundle.config.model_copy(update={"modality": "phase", "zoom": zoom})
+        cascade = Cascade(replace(nuclei.bundle, config=config))
+        sample = cascade.sample(0, seed=1, options=GenerationOptions(size=(256, 256), cells=8))
+        areas.append({c["number"]: c["features"]["area"] for c in sample.cells if not c["cut"]})
+    common = sorted(areas[0].keys() & areas[1].keys())
+    assert len(common) >= 4
+    plain, magnified = (np.array([area[number] for number in common]) for area in areas)
+    assert magnified == pytest.approx(plain, rel=0.1)
 
 
 @pytest.mark.parametrize(

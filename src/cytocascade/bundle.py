@@ -15,6 +15,7 @@ from cytocascade import __version__
 from cytocascade.diffusion.checkpoints import load_denoiser, load_network, save_denoiser
 from cytocascade.errors import CytoCascadeError
 from cytocascade.images.cells import Modality
+from cytocascade.images.zoom import Zoom
 from cytocascade.imaging.statistics import ImagingStatistics
 from cytocascade.masks.drawing import MaskModel
 from cytocascade.masks.pipeline_files import PIPELINE_FILES, export_pipeline, read_pipeline, write_pipeline
@@ -86,6 +87,8 @@ class BundleConfig(Recorded):
     """What it was trained on and how: image names, cells, steps, seed, base."""
     mask_source: Annotated[MaskSource | None, LeftOutUnset()] = None
     """The pipeline of diffusers that masks come from, in the folder ``masks``; none: our own network."""
+    zoom: Annotated[Zoom | None, LeftOutUnset()] = None
+    """How cells are magnified to fill the canonical crop; none: not at all."""
 
     @property
     def scale(self) -> tuple[float, ...]:

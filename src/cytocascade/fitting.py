@@ -20,9 +20,10 @@ from cytocascade.card import bundle_card
 from cytocascade.errors import CytoCascadeError
 from cytocascade.fitting_options import FitOptions, StageProgress
 from cytocascade.fitting_state import FitState, work_folder
-from cytocascade.images.cells import SingleCells, extract_cells
-from cytocascade.images.descriptors import DESCRIPTOR_NAMES, describe_cells
+from cytocascade.images.cells import ZOOMED_EXTENT, SingleCells, extract_cells
+from cytocascade.images.descriptors import DESCRIPTOR_NAMES, describe_cells, for_networks
 from cytocascade.images.validation import MIN_AREA
+from cytocascade.images.zoom import Zoom
 from cytocascade.imaging.statistics import fit_imaging, with_gains
 from cytocascade.mask_fitting import fit_masks
 from cytocascade.masks.pipeline_files import pipeline_hash
@@ -82,7 +83,7 @@ def fit(
     report = progress or (lambda stage, done, total, remark: None)
 
     def make(state: FitState) -> Bundle:
-        bundle, cells = fit_images(images, name or out.name, options, state, base=base, report=report)
+        bundle, cells = fit_images(images, name or out.name, options, state, base=base, report=report, magnify=True)
         return replace(bundle, card=bundle_card(bundle.config, cells))
 
     return kept_fit(out, fingerprint_of(images, options, base), make, resume=resume, overwrite=overwrite)
@@ -125,6 +126,7 @@ def fit_images(
     *,
     base: Bundle | None,
     report: StageProgress,
+    magnify: bool = False,
 ) -> tuple[Bundle, SingleCells]:
     """Fit everything that 2D images tell; the bundle has no card yet.
 
@@ -142,6 +144,9 @@ def fit_images(
         Bundle to start from.
     report : callable
         See `StageProgress`.
+    magnify : bool
+        Whether cells may be magnified, each by its own factor, where sizes differ much (phase contrast; our own
+        networks only).
     """
     if options.stable_diffusion is not None:
         from cytocascade.stable_diffusion_fitting import found_base
@@ -150,10 +155,17 @@ def fit_images(
         report("weights", 1, 1, str(found_base(options.stable_diffusion)))
     report("cells", 0, 1, "cutting out single cells")
     cells = extract_cells(images)
+    own_networks = options.stable_diffusion is None and options.masks_from is None
+    zoom = None
+    if magnify and own_networks and cells.modality == "phase":
+        zoom = Zoom.fit(images, cells.crop_spacing, extent=ZOOMED_EXTENT)
+    if zoom is not None:
+        cells = extract_cells(images, crop_spacing=cells.crop_spacing, modality=cells.modality, zoom=zoom)
     described = describe_cells(cells)
+    seen = for_networks(described, cells.zoom, zoom)
     report("cells", 1, 1, f"{len(cells)} whole cells at {cells.crop_spacing:.3g} um per pixel")
-    masks = fit_masks(cells, described, base, options, state, report)
-    textures = _fit_textures(cells, described, base, options, state, report)
+    masks = fit_masks(cells, seen, base, options, state, report)
+    textures = _fit_textures(cells, seen, base, options, state, report)
     report("statistics", 0, 2, "arrangement of the cells")
     population = fit_population(
         [image.labels for image in images],
@@ -175,6 +187,7 @@ def fit_images(
         style=known_styles(base),
         training=_training_record(images, cells, options, base, state),
         mask_source=masks.source if isinstance(masks, PipelineMasks) else None,
+        zoom=zoom,
     )
     # What mean and contrast of a cell are depends on how light is made.
     alike = base if base is not None and base.config.modality == cells.modality else None

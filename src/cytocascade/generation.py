@@ -13,7 +13,13 @@ import numpy as np
 from cytocascade.bundle import Bundle
 from cytocascade.errors import CytoCascadeError
 from cytocascade.generation_options import GenerationOptions, field_shape
-from cytocascade.images.descriptors import DESCRIPTOR_NAMES, SHAPE_NAMES, wished_solidity
+from cytocascade.images.descriptors import (
+    DESCRIPTOR_NAMES,
+    SHAPE_NAMES,
+    for_networks,
+    wished_solidity,
+    zoom_factors,
+)
 from cytocascade.images.edges import EDGE_CENTRES
 from cytocascade.images.features import measure_cells
 from cytocascade.imaging.background import draw_background, render_background
@@ -159,15 +165,17 @@ def prepare_field(
     placement = PlacementParams.from_json(params["placement"])
     descriptors = cell_descriptors(params)
     seeds = [derive_seed(params["cell_seed"], number) for number in range(placement.count)]
+    factors = zoom_factors(descriptors, config.zoom)
+    wishes = for_networks(descriptors, factors, config.zoom)
     masks = outlines(
         bundle.masks,
         [derive_seed(seed, "mask") for seed in seeds],
-        descriptors[:, : len(SHAPE_NAMES)],
+        wishes[:, : len(SHAPE_NAMES)],
         style=config.style,
         steps=options.mask_steps,
         workers=workers,
     )
-    cells = _on_grid(bundle, masks.distance, descriptors[:, : len(SHAPE_NAMES)], seeds)
+    cells = _on_grid(bundle, masks.distance, descriptors[:, : len(SHAPE_NAMES)], factors, seeds)
     shapes = [cell.mask for cell in cells]
     shape = tuple(params["shape"])
     placed = place_cells(shapes, shape, placement)
@@ -175,7 +183,7 @@ def prepare_field(
     labels, owner_of = paint_labels(placed.cells, shapes, shape, owner=None if contacts is None else contacts.owner)
     order = [owner_of[label] for label in sorted(owner_of)]
     used = sorted({place.index for place in order})
-    signal = _textures(bundle, masks.distance, descriptors, seeds, used, options, workers, light)
+    signal = _textures(bundle, masks.distance, wishes, seeds, used, options, workers, light)
     return PreparedField(order, cells, masks.distance, signal, labels, masks.drawn, masks.rejected, placed.rejected)
 
 
@@ -292,12 +300,15 @@ def cell_descriptors(params: dict[str, Any]) -> FloatArray:
     return np.asarray(params["descriptors"], dtype=np.float32).reshape(-1, len(DESCRIPTOR_NAMES))
 
 
-def _on_grid(bundle: Bundle, distance: FloatArray, shapes: FloatArray, seeds: Sequence[int]) -> list[FieldCell]:
+def _on_grid(
+    bundle: Bundle, distance: FloatArray, shapes: FloatArray, factors: FloatArray, seeds: Sequence[int]
+) -> list[FieldCell]:
     config = bundle.config
     cells = []
-    for outline, shape, seed in zip(distance, shapes, seeds):
+    for outline, shape, factor, seed in zip(distance, shapes, factors, seeds):
         solidity = wished_solidity(shape) + config.solidity_shift
-        cell = nearest_outline(outline, config.scale, solidity, roughness=config.outline_roughness, seed=seed)
+        scale = tuple(pixels / float(factor) for pixels in config.scale)
+        cell = nearest_outline(outline, scale, solidity, roughness=config.outline_roughness, seed=seed)
         if cell is None:
             raise CytoCascadeError(
                 "a mask has no pixel in the field", hint="The spacing is too coarse for these cells."
@@ -309,7 +320,7 @@ def _on_grid(bundle: Bundle, distance: FloatArray, shapes: FloatArray, seeds: Se
 def _textures(
     bundle: Bundle,
     distance: FloatArray,
-    descriptors: FloatArray,
+    wishes: FloatArray,
     seeds: Sequence[int],
     used: Sequence[int],
     options: GenerationOptions,
@@ -324,7 +335,7 @@ def _textures(
         signal[chosen] = light(
             sampled_by(bundle.textures, options.texture_sampler),
             distance[chosen],
-            descriptors[chosen, len(SHAPE_NAMES) :],
+            wishes[chosen, len(SHAPE_NAMES) :],
             [derive_seed(seeds[i], "texture") for i in chosen],
             modality=config.modality,
             style=config.style,

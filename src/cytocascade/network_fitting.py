@@ -22,7 +22,7 @@ from cytocascade.images.cells import SingleCells
 from cytocascade.images.descriptors import SHAPE_NAMES
 from cytocascade.masks.maskddpm import MASK_DENOISER, mask_batches
 from cytocascade.seeding import derive_seed
-from cytocascade.textures.model import TEXTURE_DENOISER, texture_batches
+from cytocascade.textures.model import TEXTURE_DENOISER, texture_batches, with_scalars
 
 MASK_BUDGET, TEXTURE_BUDGET = 0.22, 0.63
 """Shares of the time budget; the rest is for reading, statistics and calibration."""
@@ -45,8 +45,8 @@ def fit_network(
         ``masks`` or ``textures``.
     cells : SingleCells
         Cells to learn from.
-    described : ndarray, (n, 5) float32
-        Their `DESCRIPTOR_NAMES`.
+    described : ndarray, (n, 5) or (n, 6) float32
+        Their descriptors, see `cytocascade.images.descriptors.for_networks`.
     base : Bundle or None
         Bundle to start from; a stage that it has no such network for starts from scratch.
     options : FitOptions
@@ -67,15 +67,18 @@ def fit_network(
     start = getattr(base, stage) if base is not None else None
     start = start if isinstance(start, Denoiser) else None
     fresh = MASK_DENOISER if stage == "masks" else TEXTURE_DENOISER
-    model = _starting_model(start, fresh.model_copy(update={"styles": 1 + known_styles(base)}), options.seed)
+    split = len(SHAPE_NAMES)
+    told = described[:, :split] if stage == "masks" else described[:, split:]
+    shape = {"styles": 1 + known_styles(base), "scalars": told.shape[1]}
+    model = _starting_model(start, fresh.model_copy(update=shape), options.seed)
+    told = with_scalars(told, model.config.scalars)
     styles = [model.config.styles - 1] * len(cells)
     seed = derive_seed(options.seed, stage)
-    split = len(SHAPE_NAMES)
 
     def batches(steps: int) -> Callable[[int], Batch]:
         if stage == "masks":
-            return mask_batches(cells.distance, described[:, :split], styles, batch=options.batch, seed=seed)
-        return texture_batches(cells, described[:, split:], styles, batch=options.batch, steps=steps, seed=seed)
+            return mask_batches(cells.distance, told, styles, batch=options.batch, seed=seed)
+        return texture_batches(cells, told, styles, batch=options.batch, steps=steps, seed=seed)
 
     train_stage(stage, model, batches, options, state, report, scratch=start is None)
     save_denoiser(finished, model)
@@ -142,7 +145,11 @@ def _share(stage: str, options: FitOptions) -> float:
 
 
 def _starting_model(base: Denoiser | None, config: DenoiserConfig, seed: int) -> Denoiser:
-    """Return a copy of the base with one more data-set embedding (the mean of the others), or a new network."""
+    """Return a copy of the base that can be told what `config` says, or a new network.
+
+    The copy has one more data-set embedding, the mean of the others; what the base was never told has no
+    influence yet.
+    """
     if base is None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(seed, "weights"))
@@ -150,7 +157,20 @@ def _starting_model(base: Denoiser | None, config: DenoiserConfig, seed: int) ->
     model = copy.deepcopy(base)
     known = model.style.weight.detach()
     model.style = nn.Embedding(len(known) + 1, known.shape[1], _weight=torch.cat([known, known.mean(0, keepdim=True)]))
-    model.config = model.config.model_copy(update={"styles": len(known) + 1})
+    more = config.scalars - model.config.scalars
+    if more > 0:
+        first = model.vector[0]
+        assert isinstance(first, nn.Linear)
+        weight = first.weight.detach()
+        # The last input says whether the others are told.
+        wider = nn.Linear(first.in_features + more, first.out_features)
+        with torch.no_grad():
+            wider.weight.copy_(torch.cat([weight[:, :-1], weight.new_zeros(len(weight), more), weight[:, -1:]], dim=1))
+            wider.bias.copy_(first.bias)
+        model.vector[0] = wider
+    model.config = model.config.model_copy(
+        update={"styles": len(known) + 1, "scalars": max(config.scalars, model.config.scalars)}
+    )
     return model
 
 

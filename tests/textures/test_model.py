@@ -62,6 +62,7 @@ def cells() -> SingleCells:
         known=np.ones(distance.shape, dtype=bool),
         level=np.full(4, 100, np.float32),
         image=np.zeros(4, dtype=int),
+        zoom=np.ones(4, np.float32),
         features={},
         crop_spacing=1.0,
         modality="fluorescence",

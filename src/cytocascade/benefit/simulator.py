@@ -172,7 +172,8 @@ def fit_simulator(bundle: Bundle, images: Sequence[AnnotatedImage], *, seed: int
         If the images hold too few whole cells.
     """
     flat_images = _as_slices(images)
-    cells = extract_cells(flat_images, crop_spacing=bundle.config.crop_spacing, modality=bundle.config.modality)
+    about = bundle.config
+    cells = extract_cells(flat_images, crop_spacing=about.crop_spacing, modality=about.modality, zoom=about.zoom)
     made = Simulator(Simulator.of(bundle).bundle, fit_texture(cells))
     whole = made.bundle.config
     config = whole.model_copy(update={"dim": 2, "spacing": whole.spacing[-2:], "shape": whole.shape[-2:]})

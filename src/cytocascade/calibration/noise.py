@@ -11,6 +11,7 @@ import numpy as np
 from cytocascade.bundle import Bundle, BundleConfig
 from cytocascade.calibration.fields import Field, clean_fields, other_backgrounds, picture, side_by_side, variant
 from cytocascade.generation import CleanField
+from cytocascade.images.descriptors import zoom_factors
 from cytocascade.images.grain import FineStructure, measure_fine_structure, missing_grain, missing_spread, refined_grain
 from cytocascade.images.noise import background_spread
 from cytocascade.types import Array
@@ -64,7 +65,8 @@ def fine_structure(bundle: Bundle, real: FineStructure, fields: Sequence[Field])
     would drown the cells: there is none then, and the share is that which canonical pixels average away.
     """
     if bundle.config.modality == "phase":
-        share = max(0.0, 1 - 1 / math.prod(bundle.config.scale))
+        usual = float(np.median(zoom_factors(np.asarray(bundle.cells.rows), bundle.config.zoom)))
+        share = max(0.0, 1 - usual**2 / math.prod(bundle.config.scale))
         return {"noise_share": round(share, 2), "grain": np.zeros((0, 0)), "grain_spread": 0.0}
     clean = clean_fields(variant(bundle, grain_spread=0.0), fields)
 

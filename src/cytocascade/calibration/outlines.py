@@ -8,7 +8,7 @@ import numpy as np
 
 from cytocascade.bundle import Bundle
 from cytocascade.calibration import fields
-from cytocascade.images.descriptors import SHAPE_NAMES, wished_solidity
+from cytocascade.images.descriptors import SHAPE_NAMES, for_networks, wished_solidity, zoom_factors
 from cytocascade.masks.drawing import draw_masks
 from cytocascade.population.field import mask_solidity, to_field_grid
 from cytocascade.seeding import derive_seed, numpy_generator
@@ -23,13 +23,18 @@ def outline_roughness(
     """Return the roughness at which the median solidity is `wanted`."""
     progress("calibration", 0, 1, "outlines")
     generator = numpy_generator(seed, "calibration", "outlines")
-    shape = bundle.cells.draw(fields.WANTED_CELLS, generator)[:, : len(SHAPE_NAMES)]
+    drawn = bundle.cells.draw(fields.WANTED_CELLS, generator).astype(np.float32)
+    factors = zoom_factors(drawn, bundle.config.zoom)
+    shape = for_networks(drawn, factors, bundle.config.zoom)[:, : len(SHAPE_NAMES)]
     seeds = [derive_seed(seed, "calibration", number) for number in range(len(shape))]
     masks = draw_masks(bundle.masks, seeds, shape, style=bundle.config.style, workers=2)
-    scale = bundle.config.scale
+    scales = [tuple(pixels / float(factor) for pixels in bundle.config.scale) for factor in factors]
     median = []
     for roughness in ROUGHNESS:
-        cells = [to_field_grid(d, scale, roughness=roughness, seed=s) for d, s in zip(masks.distance, seeds)]
+        cells = [
+            to_field_grid(distance, scale, roughness=roughness, seed=one)
+            for distance, scale, one in zip(masks.distance, scales, seeds)
+        ]
         found = [mask_solidity(c.mask) for c in cells if c is not None]
         median.append(float(np.median(found)))
     # Solidity falls with roughness; np.interp wants it rising.

@@ -20,10 +20,14 @@ from cytocascade.images.background import (
 from cytocascade.images.features import FEATURE_NAMES, CellTable, measure_cells
 from cytocascade.images.noise import high_pass_energy
 from cytocascade.images.validation import MIN_AREA, MIN_CELLS
+from cytocascade.images.zoom import Zoom
 from cytocascade.types import AnnotatedImage, Array, BoolArray, FloatArray
 
 CROP_SIZE = 64
 """Height and width, in pixels, of the canonical crop that the networks see."""
+
+ZOOMED_EXTENT = 56
+"""Extent, in pixels of the crop, that nearly all cells are magnified to at most, where they are magnified."""
 
 CROP_MARGIN = 16
 """Extra pixels on every side of an extracted crop, so that it can be rotated and warped."""
@@ -65,14 +69,14 @@ class ImageCalibration:
 
 @dataclass(frozen=True)
 class SingleCells:
-    """Crops of whole cells, all at one physical scale.
+    """Crops of whole cells, all at one physical scale, or each magnified by its own factor.
 
     Attributes
     ----------
     signal : ndarray, (n, S, S) float32
         Intensity above the local background, divided by `level`; S = CROP_SIZE + 2 * CROP_MARGIN.
     distance : ndarray, (n, S, S) float32
-        Signed distance to the cell's outline in canonical pixels, positive inside.
+        Signed distance to the cell's outline in pixels of the crop, positive inside.
     known : ndarray, (n, S, S) bool
         Where `signal` belongs to this cell or to true background: not in other cells or their rims,
         not outside the frame, not in something that looks like an unlabelled cell.
@@ -80,6 +84,8 @@ class SingleCells:
         Mean signal of the cell (fluorescence) or the image's gain (phase), in the image's units.
     image : ndarray of int, (n,)
         Which image the cell is from.
+    zoom : ndarray, (n,) float32
+        Magnification: pixels of the crop per canonical pixel.
     features : dict of str to ndarray, (n,)
         `FEATURE_NAMES`, as measured in the full image.
     crop_spacing : float
@@ -97,6 +103,7 @@ class SingleCells:
     known: BoolArray
     level: FloatArray
     image: Array
+    zoom: FloatArray
     features: dict[str, Array]
     crop_spacing: float
     modality: Modality
@@ -114,7 +121,7 @@ class SingleCells:
 
     def select(self, index: Array) -> SingleCells:
         """Return the cells at `index` (integers or booleans)."""
-        per_cell = {f.name: getattr(self, f.name)[index] for f in fields(self)[:5]}
+        per_cell = {f.name: getattr(self, f.name)[index] for f in fields(self)[:6]}
         return SingleCells(
             **per_cell,
             features={name: values[index] for name, values in self.features.items()},
@@ -157,6 +164,7 @@ def extract_cells(
     *,
     crop_spacing: float | None = None,
     modality: Modality | None = None,
+    zoom: Zoom | None = None,
 ) -> SingleCells:
     """Cut all whole cells out of 2D images.
 
@@ -168,6 +176,8 @@ def extract_cells(
         Micrometres per canonical pixel; by default chosen by `choose_crop_spacing`.
     modality : {"fluorescence", "phase"}, optional
         By default detected.
+    zoom : Zoom, optional
+        How cells are magnified; by default not at all.
 
     Returns
     -------
@@ -184,7 +194,7 @@ def extract_cells(
     parts: list[_Part] = []
     calibration: list[ImageCalibration] = []
     for number, image in enumerate(images):
-        part, entry = _extract_from_image(image, number, crop_spacing, modality, excluded)
+        part, entry = _extract_from_image(image, number, crop_spacing, modality, zoom, excluded)
         calibration.append(entry)
         parts.extend(part)
     if modality == "fluorescence":
@@ -202,6 +212,7 @@ def extract_cells(
         known=np.stack([part.known for part in parts]),
         level=np.asarray([part.level for part in parts], dtype=np.float32),
         image=np.asarray([part.image for part in parts]),
+        zoom=np.asarray([part.zoom for part in parts], dtype=np.float32),
         features={name: np.asarray([part.features[name] for part in parts]) for name in FEATURE_NAMES},
         crop_spacing=crop_spacing,
         modality=modality,
@@ -237,6 +248,7 @@ class _Part:
     known: BoolArray
     level: float
     image: int
+    zoom: float
     features: dict[str, float]
 
 
@@ -253,6 +265,7 @@ def _extract_from_image(
     number: int,
     crop_spacing: float,
     modality: Modality,
+    zoom: Zoom | None,
     excluded: dict[str, int],
 ) -> tuple[list[_Part], ImageCalibration]:
     table, background, noise = measure_image(image)
@@ -270,7 +283,9 @@ def _extract_from_image(
     regions = {region.label: region for region in regionprops(image.labels)}
     for row, label in enumerate(table.label):
         region = regions[int(label)]
-        extent = region.feret_diameter_max * float(np.mean(image.spacing)) / crop_spacing
+        pixel = float(np.mean(image.spacing)) / crop_spacing
+        factor = 1.0 if zoom is None else float(zoom.factors(region.area * pixel**2, region.eccentricity))
+        extent = region.feret_diameter_max * pixel * factor
         level = float(table.values["signal"][row]) if modality == "fluorescence" else gain
         if table.touches_border[row]:
             excluded["cut by the frame"] += 1
@@ -282,8 +297,8 @@ def _extract_from_image(
             excluded["no signal"] += 1
         else:
             features = {name: float(values[row]) for name, values in table.values.items()}
-            crop = _crop(quiet, image, int(label), region.bbox, crop_spacing, stray)
-            parts.append(_Part(crop[0] / level, crop[1], crop[2], level, number, features))
+            crop = _crop(quiet, image, int(label), region.bbox, crop_spacing / factor, stray)
+            parts.append(_Part(crop[0] / level, crop[1], crop[2], level, number, factor, features))
     level_of_background = float(np.median(background))
     return parts, ImageCalibration(image.name, level_of_background, gain, noise)
 

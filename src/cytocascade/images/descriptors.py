@@ -6,6 +6,7 @@ import numpy as np
 from skimage.measure import label, regionprops
 
 from cytocascade.images.cells import CROP_MARGIN, CROP_SIZE, SingleCells
+from cytocascade.images.zoom import Zoom
 from cytocascade.types import Array, BoolArray, FloatArray
 
 SHAPE_NAMES = ("log_area", "eccentricity", "log_concavity")
@@ -49,6 +50,40 @@ def wished_solidity(shape: FloatArray) -> float:
     return float(np.clip(1.005 - 0.04 * np.exp(shape[2]), 0.3, 1.0))
 
 
+def zoom_factors(described: FloatArray, zoom: Zoom | None) -> FloatArray:
+    """Return the magnification of cells by their descriptors, (n,) float32; 1 without `zoom`."""
+    if zoom is None or not len(described):
+        return np.ones(len(described), dtype=np.float32)
+    eccentricity = np.clip(0.7 + 0.2 * described[:, 1], 0.0, 0.995)
+    return zoom.factors(canonical_area(described[:, 0]), eccentricity)
+
+
+def for_networks(described: FloatArray, factors: FloatArray, zoom: Zoom | None) -> FloatArray:
+    """Return descriptors as networks are told them.
+
+    Parameters
+    ----------
+    described : ndarray, (n, 5) float32
+        `DESCRIPTOR_NAMES`, which tell the true size.
+    factors : ndarray, (n,) float32
+        Magnification of the cells.
+    zoom : Zoom or None
+        What they were magnified by.
+
+    Returns
+    -------
+    ndarray, (n, 5) or (n, 6) float32
+        With the size that cells have in the crop; where they are magnified, followed by the logarithm of the factor.
+    """
+    if zoom is None:
+        return described
+    logarithm = np.log(factors)[:, None]
+    seen = described.copy()
+    # log_area is twice a logarithm, and an area grows with the square.
+    seen[:, :1] += 4.0 * logarithm
+    return np.asarray(np.concatenate([seen, logarithm], axis=1), dtype=np.float32)
+
+
 def describe_cells(cells: SingleCells) -> FloatArray:
     """Return `DESCRIPTOR_NAMES` of every cell, (n, 5) float32.
 
@@ -66,5 +101,6 @@ def describe_cells(cells: SingleCells) -> FloatArray:
             contrast = np.log(max(float(values.std()) / max(float(values.mean()), 0.1), 0.02) / 0.3)
         else:
             brightness, contrast = float(values.mean()), np.log(max(float(values.std()), 0.02) / 0.5)
-        rows.append([*describe_shape(mask), brightness, contrast])
+        size, *shape = describe_shape(mask)
+        rows.append([size - 4.0 * np.log(cells.zoom[number]), *shape, brightness, contrast])
     return np.asarray(rows, dtype=np.float32)

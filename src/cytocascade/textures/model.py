@@ -54,6 +54,12 @@ def condition_image(distance: Tensor) -> Tensor:
     return (distance / _MASK_SCALE).clamp(-1, 1)
 
 
+def with_scalars(told: FloatArray, count: int) -> FloatArray:
+    """Return the first `count` columns of what a network is told; it is told 0 of what is unknown."""
+    more = max(0, count - told.shape[1])
+    return np.pad(told, [(0, 0), (0, more)])[:, :count]
+
+
 def to_network(signal: Tensor, modality: Modality) -> Tensor:
     """Map relative signal (1 = the cell's mean) to the network's range."""
     low, high = _LIMITS[modality]
@@ -157,8 +163,8 @@ def sample_textures(
         Trained texture model.
     distance : ndarray, (n, 64, 64) float32
         Signed distances of the masks in canonical pixels.
-    texture : ndarray, (n, 2) float32
-        Wished `TEXTURE_NAMES`.
+    texture : ndarray, (n, 2) or (n, 3) float32
+        Wished `TEXTURE_NAMES`, and the logarithm of the cells' magnification where they are magnified.
     seeds : sequence of int
         One seed per cell.
     modality : {"fluorescence", "phase"}
@@ -264,7 +270,7 @@ class CompactPainter:
         outline = torch.as_tensor(distance, dtype=torch.float32)[:, None]
         condition = Condition(
             condition_image(outline),
-            torch.as_tensor(texture, dtype=torch.float32),
+            torch.as_tensor(with_scalars(texture, self.model.config.scalars), dtype=torch.float32),
             torch.full((len(distance),), style, dtype=torch.long),
         )
         steps = TEXTURE_STEPS if steps is None else steps

@@ -130,8 +130,8 @@ def run(folder: Path) -> None:
     texture = arrays.pop("texture")
     nothing = np.zeros(len(texture), dtype=np.float32)
     cells = SingleCells(
-        **arrays, level=nothing, image=nothing, features={}, crop_spacing=1.0, modality=job.modality, calibration=(),
-        excluded={},
+        **arrays, level=nothing, image=nothing, zoom=nothing + 1, features={}, crop_spacing=1.0, modality=job.modality,
+        calibration=(), excluded={},
     )  # fmt: skip
     base, begun = Path(job.base), folder / "start.safetensors"
     start = load_painter(begun, Runtime(base=job.base, device="cpu")) if begun.exists() else None
