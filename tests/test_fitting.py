@@ -12,7 +12,7 @@ from _phase import draw_phase
 from cytocascade.bundle import load_bundle
 from cytocascade.cascade import Cascade
 from cytocascade.errors import CytoCascadeError
-from cytocascade.fitting import FitOptions, StageProgress, fit
+from cytocascade.fitting import FitOptions, StageProgress, fit, usual_base
 from cytocascade.network_fitting import _starting_model
 from cytocascade.types import AnnotatedImage, GeneratedSample
 
@@ -95,6 +95,11 @@ def test_cells_of_very_different_sizes_are_magnified(nuclei: Cascade, tmp_path: 
     assert bundle.masks.config == nuclei.bundle.masks.config.model_copy(update={"styles": bundle.masks.config.styles})
     sample = next(Cascade(bundle).generate(1, seed=0, size=(200, 300), cells=4, workers=1))
     assert 0 < sample.labels.max() <= 4
+
+
+def test_what_images_show_tells_the_base(drawn_images: list[AnnotatedImage]) -> None:
+    assert usual_base(drawn_images) == "nuclei"
+    assert usual_base([draw_phase()]) == "phase"
 
 
 def test_base_that_knows_magnified_cells_serves_others_too(

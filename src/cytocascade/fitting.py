@@ -6,8 +6,9 @@ import hashlib
 import json
 import math
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,11 @@ from cytocascade.card import bundle_card
 from cytocascade.errors import CytoCascadeError
 from cytocascade.fitting_options import FitOptions, StageProgress
 from cytocascade.fitting_state import FitState, work_folder
-from cytocascade.images.cells import ZOOMED_EXTENT, SingleCells, extract_cells
+from cytocascade.images.cells import ZOOMED_EXTENT, SingleCells, detect_modality, extract_cells
 from cytocascade.images.descriptors import DESCRIPTOR_NAMES, describe_cells, for_networks
 from cytocascade.images.validation import MIN_AREA
 from cytocascade.images.zoom import Zoom
+from cytocascade.imaging.debris import Debris
 from cytocascade.imaging.statistics import fit_imaging, with_gains
 from cytocascade.mask_fitting import fit_masks
 from cytocascade.masks.pipeline_files import pipeline_hash
@@ -34,7 +36,10 @@ from cytocascade.population.cells import CellStatistics
 from cytocascade.textures.model import Textures
 from cytocascade.types import AnnotatedImage, AnnotatedStack, FloatArray
 
-__all__ = ["FitOptions", "FitState", "StageProgress", "fingerprint_of", "fit", "fit_images", "kept_fit"]
+__all__ = ["FitOptions", "FitState", "StageProgress", "fingerprint_of", "fit", "fit_images", "kept_fit", "usual_base"]
+
+LOOKED_AT = 3
+"""Images that tell fluorescence from phase contrast, where no base is named."""
 
 
 def fit(
@@ -176,6 +181,8 @@ def fit_images(
     report("statistics", 1, 2, "background and noise")
     gains = [entry.gain for entry in cells.calibration]
     imaging = with_gains(fit_imaging(images), gains)
+    if magnify and cells.modality == "phase":
+        imaging = imaging.model_copy(update={"debris": Debris.fit(images, gains)})
     report("statistics", 2, 2, "")
     config = BundleConfig(
         name=name,
@@ -242,6 +249,11 @@ def fingerprint_of(
         digest.update(np.ascontiguousarray(image.image).data)
         digest.update(np.ascontiguousarray(image.labels).data)
     return digest.hexdigest()
+
+
+def usual_base(images: Iterable[AnnotatedImage]) -> str:
+    """Return the name of the shipped bundle that a fit of 2D images should start from; the first of them tell."""
+    return "phase" if detect_modality(list(islice(images, LOOKED_AT))) == "phase" else "nuclei"
 
 
 def _typical_shape(images: Sequence[AnnotatedImage]) -> tuple[int, ...]:

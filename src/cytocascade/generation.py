@@ -22,7 +22,7 @@ from cytocascade.images.descriptors import (
 )
 from cytocascade.images.edges import EDGE_CENTRES
 from cytocascade.images.features import measure_cells
-from cytocascade.imaging.background import draw_background, render_background
+from cytocascade.imaging.background import draw_background, render_background, render_debris
 from cytocascade.imaging.camera import add_grain, add_noise, to_output
 from cytocascade.imaging.statistics import typical_noise
 from cytocascade.masks.drawing import draw_masks
@@ -194,7 +194,7 @@ class CleanField:
     Attributes
     ----------
     light : ndarray of float32
-        Light of the cells, in the image's units.
+        Light of the cells and of what lies between them, in the image's units.
     background : ndarray of float32
         Noise-free background.
     extent : ndarray of float32
@@ -249,6 +249,7 @@ def clean_field(bundle: Bundle, params: dict[str, Any], prepared: PreparedField)
     background = render_background(
         drawn, bundle.imaging, prepared.labels.shape, light, texture_factor=config.background_texture
     )
+    light = light + render_debris(drawn, bundle.imaging, prepared.labels)
     return CleanField(light, background, extent, extent * strength)
 
 

@@ -56,7 +56,7 @@ def benefit(
     ] = False,
     base: Annotated[
         str | None,
-        typer.Option("--from", help="Bundle to fit from; `scratch` for none; nuclei or nuclei3d by default."),
+        typer.Option("--from", help="Bundle to fit from; `scratch` for none; by default nuclei, phase or nuclei3d."),
     ] = None,
     base_seen: Annotated[str, typer.Option(help="For the report: what that bundle was trained on.")] = "",
     fit_budget: Annotated[str, typer.Option(help="Time for fitting the cascade: 90s, 10m.")] = "5m",
@@ -103,7 +103,8 @@ def benefit(
     limit = None if time is None else parse_duration(time)
     _run(
         options, images, masks, out, spacing=spacing, layout=layout, label_components=label_components,
-        base_seen=base_seen, keep=keep, workers=_processes(workers, device), time_limit=limit, overwrite=overwrite,
+        choose_base=base is None and dim == 2, base_seen=base_seen, keep=keep,
+        workers=_processes(workers, device), time_limit=limit, overwrite=overwrite,
     )  # fmt: skip
 
 
@@ -116,14 +117,18 @@ def _run(
     spacing: str | None,
     layout: str,
     label_components: bool,
+    choose_base: bool,
     **given: Any,
 ) -> None:
     from cytocascade.benefit.experiment import run_benefit
     from cytocascade.cli.fitting import read_annotated
+    from cytocascade.fitting import usual_base
 
     dataset = read_annotated(
         images, masks, spacing=spacing, layout=layout, label_components=label_components, dim=options.dim
     )
+    if choose_base:
+        options = options.model_copy(update={"base": usual_base(dataset)})
     with stages() as report:
         found = run_benefit(list(dataset), out, options, data=[_name_of(images)], progress=report, **given)
     console.print(found.verdict, soft_wrap=True)

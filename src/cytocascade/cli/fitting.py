@@ -40,7 +40,7 @@ def fit(
     dim: Dim = 2,
     base: Annotated[
         str | None,
-        typer.Option("--from", help="Bundle to start from; `scratch` for none; nuclei or nuclei3d by default."),
+        typer.Option("--from", help="Bundle to start from; `scratch` for none; by default nuclei, phase or nuclei3d."),
     ] = None,
     budget: Annotated[str, typer.Option(help="Time to spend: 90s, 10m, 2h.")] = "10m",
     steps: Annotated[
@@ -85,11 +85,11 @@ def fit(
     else:
         dataset = read_stack_dataset(images, masks, spacing, sparse, layout, label_components, slices)
     from cytocascade.bundle import find_bundle, load_bundle
-    from cytocascade.fitting import FitOptions
+    from cytocascade.fitting import FitOptions, usual_base
     from cytocascade.fitting import fit as fit_bundle
     from cytocascade.volumes.fitting import fit_volumes
 
-    base = base or ("nuclei" if dim == 2 else "nuclei3d")
+    base = base or (usual_base(dataset) if dim == 2 else "nuclei3d")
     start = None if base == "scratch" else load_bundle(find_bundle(base))
     options = checked_model(
         FitOptions,

@@ -17,6 +17,7 @@ from cytocascade.types import Array, FloatArray
 _SMOOTHING = 0.35
 _SURFACE_SMOOTHING = 0.7
 _COARSE = 3.0
+_SHARPEST = 0.9
 
 
 def draw_background(statistics: ImagingStatistics, seed: int, *keys: str | int) -> dict[str, Any]:
@@ -38,7 +39,7 @@ def draw_background(statistics: ImagingStatistics, seed: int, *keys: str | int) 
     dict
         JSON values: ``record`` (index of the real image that was drawn), ``level``, ``gain`` (image units),
         ``texture`` (standard deviation), ``illumination`` (coefficients, image units), ``haze_widths``
-        (pixels), ``haze_strengths`` and ``field_seed``.
+        (pixels), ``haze_strengths`` and ``field_seed``; where there is debris, ``debris`` (flecks per pixel).
     """
     generator = numpy_generator(seed, *keys, "background")
     records = statistics.records
@@ -57,6 +58,7 @@ def draw_background(statistics: ImagingStatistics, seed: int, *keys: str | int) 
         "haze_widths": list(statistics.haze_widths),
         "haze_strengths": list(records[index].haze),
         "field_seed": derive_seed(seed, *keys, "background", "field"),
+        **({} if statistics.debris is None else {"debris": statistics.debris.densities[index]}),
     }
 
 
@@ -91,6 +93,29 @@ def _same_sign(gain: float, gains: Array) -> float:
     if gains.min() > 0:
         return max(gain, 0.5 * float(gains.min()))
     return min(gain, 0.5 * float(gains.max())) if gains.max() < 0 else gain
+
+
+def render_debris(params: dict[str, Any], statistics: ImagingStatistics, labels: Array) -> FloatArray:
+    """Render what lies between the cells and is no cell.
+
+    Parameters
+    ----------
+    params : dict
+        From `draw_background`.
+    statistics : ImagingStatistics
+    labels : ndarray of int, (Y, X)
+        Instance labels: cells hide what is below them.
+
+    Returns
+    -------
+    ndarray of float32, (Y, X)
+        Light above the background, in the image's units.
+    """
+    if statistics.debris is None or "debris" not in params:
+        return np.zeros(labels.shape, dtype=np.float32)
+    light = statistics.debris.render(params["debris"], int(params["field_seed"]), labels.shape)
+    seen = 1.0 - ndi.gaussian_filter((labels > 0).astype(np.float32), _SHARPEST)
+    return np.asarray(np.float32(abs(params["gain"])) * light * seen, dtype=np.float32)
 
 
 def render_background(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from cytocascade.errors import CytoCascadeError
+from cytocascade.imaging.debris import Debris
 from cytocascade.imaging.illumination import (
     LargeScale,
     fit_large_scale,
@@ -27,6 +28,7 @@ from cytocascade.imaging.texture import (
     split_autocovariance,
     without_heavy_tails,
 )
+from cytocascade.recorded import LeftOutUnset, Recorded
 from cytocascade.types import AnnotatedImage, Array
 
 HAZE_WIDTHS = (1.0, 3.0, 8.0)
@@ -69,7 +71,7 @@ class Illumination(BaseModel):
     """Covariance of the coefficients, shrunk towards its diagonal."""
 
 
-class ImagingStatistics(BaseModel):
+class ImagingStatistics(Recorded):
     """Background and camera of a set of images."""
 
     model_config = ConfigDict(extra="forbid")
@@ -90,6 +92,8 @@ class ImagingStatistics(BaseModel):
     """Noise of the camera."""
     output: OutputFormat
     """File format of the images."""
+    debris: Annotated[Debris | None, LeftOutUnset()] = None
+    """What lies between the cells and is no cell."""
 
 
 def _pool_illumination(fits: Sequence[LargeScale], levels: Array, gains: Array) -> Illumination:
