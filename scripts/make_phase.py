@@ -25,7 +25,8 @@ SEEN = ("000", "002", "006", "008", "010", "014")
 CARD = """# phase
 
 A base bundle of CytoCascade: whole cells in phase contrast. It generates spread and spindle-shaped T98G glioblastoma
-cells, and is the starting point of `cytocascade fit --from phase` for images whose cells are dark and bright at once.
+cells on a clean background, and is the starting point of `cytocascade fit` for images whose cells are dark and bright
+at once.
 
 | | |
 |---|---|
@@ -78,7 +79,9 @@ def main() -> None:
     training = bundle.config.training
     steps = ", ".join(f"{stage} {count}" for stage, count in training["steps"].items())
     card = CARD.format(images=", ".join(SEEN), cells=training["cells"], steps=steps)
-    save_bundle(replace(bundle, card=card), pretrained_folder() / "phase")
+    # The package holds no parts of the images: fits find the debris of their own.
+    imaging = bundle.imaging.model_copy(update={"debris": None})
+    save_bundle(replace(bundle, card=card, imaging=imaging), pretrained_folder() / "phase")
 
 
 if __name__ == "__main__":

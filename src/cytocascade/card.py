@@ -11,8 +11,8 @@ from cytocascade.masks.pipelines import MaskSource
 from cytocascade.volumes.statistics import VolumeStatistics
 
 
-def bundle_card(config: BundleConfig, cells: SingleCells) -> str:
-    """Return the card of a fitted bundle as Markdown."""
+def bundle_card(config: BundleConfig, cells: SingleCells, *, flecks: int = 0) -> str:
+    """Return the card of a fitted bundle as Markdown; `flecks` of debris were cut out of the images."""
     training = config.training
     options = training["options"]
     base = training["base"]
@@ -31,6 +31,8 @@ def bundle_card(config: BundleConfig, cells: SingleCells) -> str:
     source = "" if config.mask_source is None else f"| masks | {_masks(config.mask_source)} |\n"
     what = "images" if config.dim == 2 else "volumes, learned from annotated slices"
     foundation = _foundation(training)
+    magnified = "" if config.zoom is None else f"; small cells magnified up to {config.zoom.most:.3g} times"
+    kept = f"| debris | {flecks} flecks of the images' background, as they are in them |\n" if flecks else ""
     return f"""# {config.name}
 
 A CytoCascade bundle for {config.modality} {what}: it generates annotated ones like those it was fitted on.
@@ -41,10 +43,10 @@ A CytoCascade bundle for {config.modality} {what}: it generates annotated ones l
 | images | {listed} |
 | left out | {excluded or "no cell"} |
 | {grid} | {" x ".join(f"{value:g}" for value in config.spacing)} {unit} |
-| crop | 64 x 64 pixels of {config.crop_spacing:.4g} {unit.split(" ")[0]} |
+| crop | 64 x 64 pixels of {config.crop_spacing:.4g} {unit.split(" ")[0]}{magnified} |
 | started from | {f"{base['name']} ({base['hash'][:12]})" if base else "nothing (trained from scratch)"} |
 | steps | {steps}, batch {options["batch"]} |
-{source}{foundation}| seed | {options["seed"]} |
+{source}{foundation}{kept}| seed | {options["seed"]} |
 | CytoCascade | {config.version} |
 
 {limits}

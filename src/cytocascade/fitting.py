@@ -89,7 +89,8 @@ def fit(
 
     def make(state: FitState) -> Bundle:
         bundle, cells = fit_images(images, name or out.name, options, state, base=base, report=report, magnify=True)
-        return replace(bundle, card=bundle_card(bundle.config, cells))
+        flecks = 0 if bundle.imaging.debris is None else len(bundle.imaging.debris.flecks)
+        return replace(bundle, card=bundle_card(bundle.config, cells, flecks=flecks))
 
     return kept_fit(out, fingerprint_of(images, options, base), make, resume=resume, overwrite=overwrite)
 

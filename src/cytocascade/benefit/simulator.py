@@ -12,7 +12,7 @@ import numpy as np
 from cytocascade.benefit.random_cells import TextureStatistics, fit_texture, lit, noise_fields, smooth_outlines
 from cytocascade.bundle import Bundle
 from cytocascade.calibration.fields import MOST_FIELDS, WANTED_CELLS, Field, variant
-from cytocascade.calibration.light import contrasted, edge_factors, rim_of, texture_contrast
+from cytocascade.calibration.light import contrasted, edge_factors, phase_contrast, rim_of, texture_contrast
 from cytocascade.calibration.noise import fine_structure
 from cytocascade.errors import CytoCascadeError
 from cytocascade.generation import cell_descriptors, compose_field, draw_sample, prepare_field
@@ -21,7 +21,7 @@ from cytocascade.images.cells import CROP_SIZE, Modality, extract_cells, measure
 from cytocascade.images.descriptors import SHAPE_NAMES
 from cytocascade.images.edges import edge_profile, typical_profile
 from cytocascade.images.grain import FineStructure, measure_fine_structure
-from cytocascade.images.noise import structure_cv
+from cytocascade.images.noise import structure_cv, structure_spread
 from cytocascade.images.slices import annotated_slices, choose_slices
 from cytocascade.population.volume_field import PaintedCell, VolumeCell
 from cytocascade.seeding import derive_seed
@@ -134,7 +134,7 @@ def filtered_textures(
     modality : {"fluorescence", "phase"}
         Whether cells add light or replace it.
     contrast : float
-        Factor on the deviations from the mean inside the mask (fluorescence).
+        Factor on the deviations from the mean inside the mask (fluorescence), or from the background (phase contrast).
     **_ : object
         What only networks need: style, steps, guidance, workers.
 
@@ -151,7 +151,9 @@ def filtered_textures(
     if not signal:
         return np.zeros((0, CROP_SIZE, CROP_SIZE), dtype=np.float32)
     stacked = np.stack(signal)
-    return calm_rim(with_contrast(stacked, distance, contrast), distance) if modality == "fluorescence" else stacked
+    if modality == "phase":
+        return stacked * np.float32(contrast)
+    return calm_rim(with_contrast(stacked, distance, contrast), distance)
 
 
 def fit_simulator(bundle: Bundle, images: Sequence[AnnotatedImage], *, seed: int = 0) -> Simulator:
@@ -197,16 +199,18 @@ def _as_slices(images: Sequence[AnnotatedImage]) -> list[AnnotatedImage]:
 
 def _calibrated(made: Simulator, images: Sequence[AnnotatedImage], seed: int) -> Bundle:
     """Return the bundle with edges, fine structure and contrast as random cells need them (see `calibration`)."""
-    cv, edges, fine = [], [], []
+    cv, deviation, edges, fine = [], [], [], []
     for image in images:
         table, background, noise = measure_image(image)
         cv.append(structure_cv(image.image, image.labels, background, table.label))
+        deviation.append(structure_spread(image.image, image.labels, background, table.label))
         edges.append(edge_profile(image.image, image.labels, background, noise))
         fine.append(measure_fine_structure(image.image, image.labels, background))
     real_edge, real_fine = typical_profile(np.concatenate(edges)), FineStructure.joined(fine)
     bundle = variant(made.bundle, edge_factor=[], grain=[], grain_spread=0.0)
-    if bundle.config.modality != "fluorescence":
-        return variant(bundle, **fine_structure(bundle, real_fine, _fields(replace(made, bundle=bundle), seed)))
+    if bundle.config.modality == "phase":
+        contrast = phase_contrast(bundle, deviation, _fields(replace(made, bundle=bundle), seed))
+        return variant(bundle, texture_contrast=contrast, **fine_structure(bundle, real_fine, []))
     bundle = variant(bundle, rim=rim_of(bundle, real_edge))
     fields = _fields(replace(made, bundle=bundle), seed)
     bundle = variant(bundle, edge_factor=edge_factors(bundle, real_edge, fields))

@@ -9,13 +9,13 @@ import numpy as np
 
 from cytocascade.bundle import Bundle, BundleConfig
 from cytocascade.calibration.fields import make_fields, variant
-from cytocascade.calibration.light import contrasted, edge_factors, rim_of, texture_contrast
+from cytocascade.calibration.light import contrasted, edge_factors, phase_contrast, rim_of, texture_contrast
 from cytocascade.calibration.noise import background_factors, fine_structure, grain_strength, photon_gain
 from cytocascade.calibration.outlines import outline_roughness, solidity_shift
 from cytocascade.images.cells import measure_image
 from cytocascade.images.edges import edge_profile, typical_profile
 from cytocascade.images.grain import FineStructure, measure_fine_structure
-from cytocascade.images.noise import background_spread, structure_cv
+from cytocascade.images.noise import background_spread, structure_cv, structure_spread
 from cytocascade.types import AnnotatedImage, Array
 
 
@@ -36,7 +36,7 @@ def calibrate(
     3. Background: noise and texture are scaled to the spread that they have in the real images, and the gain
        of the camera to the rise of the noise towards the cells.
     4. Contrast: the median coefficient of variation of the smoothed light inside cells, which is their
-       structure without the noise.
+       structure without the noise; in phase contrast the median standard deviation of the light.
     5. Fine structure: textures are learned from noisy crops, so part of the camera's noise is in them, part was
        averaged away, and detail finer than the canonical pixel is lost; noise and grain make up for it.
 
@@ -74,6 +74,8 @@ def calibrate(
         contrast = texture_contrast(bundle, real.cv, fields)
         bundle = variant(bundle, texture_contrast=contrast)
         fields = [(params, contrasted(prepared, contrast)) for params, prepared in fields]
+    else:
+        bundle = variant(bundle, texture_contrast=phase_contrast(bundle, real.deviation, fields))
     bundle = variant(bundle, **fine_structure(bundle, real.fine, fields))
     config = bundle.config
     progress(
@@ -88,9 +90,10 @@ def calibrate(
 
 @dataclass(frozen=True)
 class _Real:
-    """Medians over the real cells, their edge profile and fine structure, and the background of every image."""
+    """Medians over the real cells, their edge profile and fine structure, and cells and background of every image."""
 
     cv: float
+    deviation: list[Array]
     solidity: float
     edge: Array
     fine: FineStructure
@@ -98,16 +101,18 @@ class _Real:
 
 
 def _measure_real(images: Sequence[AnnotatedImage]) -> _Real:
-    cv, solidity, profiles, fine, spread = [], [], [], [], []
+    cv, deviation, solidity, profiles, fine, spread = [], [], [], [], [], []
     for image in images:
         table, background, noise = measure_image(image)
         cv.append(structure_cv(image.image, image.labels, background, table.label))
+        deviation.append(structure_spread(image.image, image.labels, background, table.label))
         solidity.append(table.values["solidity"][~table.touches_border])
         profiles.append(edge_profile(image.image, image.labels, background, noise))
         fine.append(measure_fine_structure(image.image, image.labels, background))
         spread.append(background_spread(image.image, image.labels, background))
     return _Real(
         cv=float(np.nanmedian(np.concatenate(cv))),
+        deviation=deviation,
         solidity=float(np.nanmedian(np.concatenate(solidity))),
         edge=typical_profile(np.concatenate(profiles)),
         fine=FineStructure.joined(fine),

@@ -12,7 +12,7 @@ from cytocascade.bundle import Bundle
 from cytocascade.calibration.fields import Field, picture, side_by_side, variant
 from cytocascade.generation import PreparedField, clean_field
 from cytocascade.images.edges import EDGE_CENTRES, edge_profile, typical_profile
-from cytocascade.images.noise import structure_cv
+from cytocascade.images.noise import structure_cv, structure_spread
 from cytocascade.imaging.statistics import typical_noise
 from cytocascade.textures.model import RIM, with_contrast
 from cytocascade.types import Array
@@ -73,6 +73,32 @@ def _structure_cv(bundle: Bundle, contrast: float, field: Field) -> Array:
     params, prepared = field[0], contrasted(field[1], contrast)
     shown = picture(bundle, (params, prepared), clean_field(bundle, params, prepared))
     return structure_cv(*shown, np.arange(1, len(prepared.placed) + 1))
+
+
+def phase_contrast(bundle: Bundle, real: Sequence[Array], fields: Sequence[Field]) -> float:
+    """Return the factor on the light at which phase-contrast cells are as dark and bright at once as the real ones.
+
+    Detail finer than the canonical pixel is lost, and much of the contrast is in such detail.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        With textures of contrast 1.
+    real : sequence of ndarray
+        Standard deviation of the light in every cell (see `images.noise.structure_spread`), by image.
+    fields : sequence of Field
+        Synthetic fields.
+    """
+
+    def spread(field: Field) -> Array:
+        shown = picture(bundle, field, clean_field(bundle, *field))
+        deviation = structure_spread(*shown, np.arange(1, len(field[1].placed) + 1))
+        return np.asarray(deviation / abs(field[0]["background"]["gain"]))
+
+    usual = float(np.median([abs(record.gain) for record in bundle.imaging.records]))
+    wanted = float(np.nanmedian(np.concatenate(real))) / usual
+    found = float(np.nanmedian(np.concatenate(side_by_side(spread, fields))))
+    return float(np.clip(wanted / max(found, 1e-6), 0.75, 1.6))
 
 
 def contrasted(prepared: PreparedField, contrast: float) -> PreparedField:

@@ -13,6 +13,9 @@ from cytocascade.masks.drawing import draw_masks
 from cytocascade.population.field import mask_solidity, to_field_grid
 from cytocascade.seeding import derive_seed, numpy_generator
 
+MOST_OF_A_PIXEL = 0.5
+"""Most that outlines of magnified cells waver, in canonical pixels: what is coarser their masks show themselves."""
+
 ROUGHNESS = (-2.0, -1.0, -0.5, 0.0, 0.15, 0.3, 0.45, 0.6, 0.8, 1.2, 1.8, 2.5)
 """Outline roughness that is tried."""
 
@@ -20,7 +23,7 @@ ROUGHNESS = (-2.0, -1.0, -0.5, 0.0, 0.15, 0.3, 0.45, 0.6, 0.8, 1.2, 1.8, 2.5)
 def outline_roughness(
     bundle: Bundle, wanted: float, seed: int, progress: Callable[[str, int, int, str], None]
 ) -> float:
-    """Return the roughness at which the median solidity is `wanted`."""
+    """Return the roughness at which the median solidity is `wanted`, or as near to it as is plausible."""
     progress("calibration", 0, 1, "outlines")
     generator = numpy_generator(seed, "calibration", "outlines")
     drawn = bundle.cells.draw(fields.WANTED_CELLS, generator).astype(np.float32)
@@ -39,7 +42,10 @@ def outline_roughness(
         median.append(float(np.median(found)))
     # Solidity falls with roughness; np.interp wants it rising.
     falling = np.minimum.accumulate(median)
-    return float(np.interp(-wanted, -falling, ROUGHNESS))
+    roughness = float(np.interp(-wanted, -falling, ROUGHNESS))
+    if bundle.config.zoom is None:
+        return roughness
+    return min(roughness, MOST_OF_A_PIXEL * float(np.median([np.mean(scale) for scale in scales])))
 
 
 def solidity_shift(bundle: Bundle, wanted: float) -> float:

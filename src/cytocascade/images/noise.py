@@ -52,6 +52,13 @@ def structure_cv(image: Array, labels: Array, background: FloatArray, wanted: Ar
     return np.asarray(np.sqrt(np.maximum(square - mean**2, 0.0)) / np.maximum(np.abs(mean), 1e-6))
 
 
+def structure_spread(image: Array, labels: Array, background: FloatArray, wanted: Array) -> Array:
+    """Return the standard deviation of the signal inside each labelled cell; parameters as for `structure_cv`."""
+    signal = np.asarray(image, dtype=np.float64) - background
+    mean, square = (_mean_inside(values, labels, wanted) for values in (signal, signal**2))
+    return np.asarray(np.sqrt(np.maximum(square - mean**2, 0.0)))
+
+
 def background_spread(image: Array, labels: Array, background: FloatArray) -> tuple[float, float, float]:
     """Return robust standard deviations of the background: of noise far from and near cells, and of texture.
 

@@ -172,7 +172,7 @@ def sample_textures(
     style, steps, guidance, workers
         See `cytocascade.textures.base.TexturePainter`.
     contrast : float
-        Factor on the deviations from the mean inside the mask (fluorescence).
+        Factor on the deviations from the mean inside the mask (fluorescence), or from the background (phase contrast).
 
     Returns
     -------
@@ -187,6 +187,8 @@ def sample_textures(
     if modality == "fluorescence":
         signal = with_contrast(_unit_mean(signal, distance > 0), distance, contrast)
         signal = calm_rim(signal, distance)
+    else:
+        signal = signal * np.float32(contrast)
     return np.asarray(signal, dtype=np.float32)
 
 
