@@ -31,9 +31,10 @@ td .even { color: var(--ink); }
   margin: 0 5px 0 14px; border: 1px solid #8b949e; }
 .tall { max-height: 460px; overflow: auto; border: 1px solid var(--line); border-radius: 8px; padding: 0 12px; }
 .tall th { position: sticky; top: 0; background: #fff; }
+.dense { overflow-x: auto; }
 .dense table { font-size: 13px; }
-.dense td .range { font-size: 11.5px; }
-.dense th, .dense td { padding-right: 8px; }
+.dense td .range { font-size: 10.5px; }
+.dense th, .dense td { padding-right: 6px; }
 .picture img { width: 100%; }
 </style>"""
 
