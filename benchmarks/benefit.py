@@ -59,8 +59,8 @@ SETS = {
     "usiigaci-t98g-phase": Set(
         "even",
         "0.5",
-        "Base phase: fitted on images 000, 002, 006, 008, 010 and 014 of this set, all of the pool to learn from; tested "
-        "on those of odd number.",
+        "Base phase: fitted on images 000, 002, 006, 008, 010 and 014 of this set, part of the pool to learn from; "
+        "tested on those of odd number.",
         more=("--steps", 600, "--fit-steps", 300, "--from", "phase"),
     ),
     "3d-cultured-nuclei": Set(

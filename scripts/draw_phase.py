@@ -1,7 +1,4 @@
-"""Draw docs/images/phase.png: images of the shipped bundle `phase`, and their labels.
-
-    python scripts/draw_phase.py
-"""
+"""Draw docs/images/phase.png: images of the shipped bundle `phase`, and their labels below."""
 
 from __future__ import annotations
 
