@@ -1,6 +1,6 @@
 """Make the shipped bundle `phase`: whole cells in phase contrast, fitted on images of usiigaci-t98g-phase (MIT).
 
-    python scripts/make_phase.py --data ../shared/data --work runs/phase --steps 3500
+    python scripts/make_phase.py --data ../shared/data --work runs/phase --steps 2400
 
 It starts from the shipped bundle `nuclei`, can be interrupted, and goes on by the same command. The split is fixed
 here: the images SEEN were learned from, all others of the set never were, so that they can serve as validation and
@@ -53,7 +53,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=3500)
+    parser.add_argument("--steps", type=int, default=2400)
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     images = [

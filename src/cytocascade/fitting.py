@@ -151,8 +151,8 @@ def fit_images(
     report : callable
         See `StageProgress`.
     magnify : bool
-        Whether cells may be magnified, each by its own factor, where sizes differ much (phase contrast; our own
-        networks only).
+        Whether cells may be magnified, each by its own factor, where sizes differ much (our own networks only), and
+        debris is looked for: both in phase contrast, and not for volumes.
     """
     if options.stable_diffusion is not None:
         from cytocascade.stable_diffusion_fitting import found_base
