@@ -249,7 +249,8 @@ def clean_field(bundle: Bundle, params: dict[str, Any], prepared: PreparedField)
     background = render_background(
         drawn, bundle.imaging, prepared.labels.shape, light, texture_factor=config.background_texture
     )
-    light = light + render_debris(drawn, bundle.imaging, prepared.labels)
+    if bundle.imaging.debris is not None:
+        light = light + render_debris(drawn, bundle.imaging.debris, prepared.labels)
     return CleanField(light, background, extent, extent * strength)
 
 

@@ -86,9 +86,9 @@ def test_cells_hide_what_is_below_them() -> None:
     params = draw_background(statistics, 0, "sample", 0)
     assert params["debris"] == debris.densities[0]
     labels = np.zeros((300, 300), dtype=np.uint16)
-    bare = render_debris(params, statistics, labels)
+    bare = render_debris(params, debris, labels)
     labels[:, 150:] = 1
-    hidden = render_debris(params, statistics, labels)
+    hidden = render_debris(params, debris, labels)
     assert np.abs(bare[:, 154:]).max() > 5
     assert np.abs(hidden[:, 154:]).max() < 1e-3
     assert np.array_equal(bare[:, :146], hidden[:, :146])

@@ -48,15 +48,14 @@ def structure_cv(image: Array, labels: Array, background: FloatArray, wanted: Ar
         Labels to measure.
     """
     smooth = ndi.gaussian_filter(np.asarray(image, dtype=np.float32) - background, 2.0).astype(np.float64)
-    mean, square = (_mean_inside(values, labels, wanted) for values in (smooth, smooth**2))
-    return np.asarray(np.sqrt(np.maximum(square - mean**2, 0.0)) / np.maximum(np.abs(mean), 1e-6))
+    mean, deviation = _moments_inside(smooth, labels, wanted)
+    return np.asarray(deviation / np.maximum(np.abs(mean), 1e-6))
 
 
 def structure_spread(image: Array, labels: Array, background: FloatArray, wanted: Array) -> Array:
     """Return the standard deviation of the signal inside each labelled cell; parameters as for `structure_cv`."""
     signal = np.asarray(image, dtype=np.float64) - background
-    mean, square = (_mean_inside(values, labels, wanted) for values in (signal, signal**2))
-    return np.asarray(np.sqrt(np.maximum(square - mean**2, 0.0)))
+    return _moments_inside(signal, labels, wanted)[1]
 
 
 def background_spread(image: Array, labels: Array, background: FloatArray) -> tuple[float, float, float]:
@@ -117,6 +116,12 @@ def inside(labels: Array, depth: int) -> Array:
     side = 2 * depth + 1
     alone = ndi.minimum_filter(labels, side) == ndi.maximum_filter(labels, side)
     return np.asarray(np.where(alone, labels, 0))
+
+
+def _moments_inside(values: Array, labels: Array, wanted: Array) -> tuple[Array, Array]:
+    """Return mean and standard deviation, see `_mean_inside`."""
+    mean, square = (_mean_inside(powers, labels, wanted) for powers in (values, values**2))
+    return mean, np.sqrt(np.maximum(square - mean**2, 0.0))
 
 
 def _mean_inside(values: Array, labels: Array, wanted: Array) -> Array:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage as ndi
 
+from cytocascade.imaging.debris import Debris
 from cytocascade.imaging.illumination import render_haze, render_illumination
 from cytocascade.imaging.statistics import ImagingStatistics
 from cytocascade.imaging.texture import compensated_correlation, map_scores, sample_texture
@@ -95,14 +96,15 @@ def _same_sign(gain: float, gains: Array) -> float:
     return min(gain, 0.5 * float(gains.max())) if gains.max() < 0 else gain
 
 
-def render_debris(params: dict[str, Any], statistics: ImagingStatistics, labels: Array) -> FloatArray:
+def render_debris(params: dict[str, Any], debris: Debris, labels: Array) -> FloatArray:
     """Render what lies between the cells and is no cell.
 
     Parameters
     ----------
     params : dict
         From `draw_background`.
-    statistics : ImagingStatistics
+    debris : Debris
+        The flecks of `ImagingStatistics.debris`.
     labels : ndarray of int, (Y, X)
         Instance labels: cells hide what is below them.
 
@@ -111,9 +113,7 @@ def render_debris(params: dict[str, Any], statistics: ImagingStatistics, labels:
     ndarray of float32, (Y, X)
         Light above the background, in the image's units.
     """
-    if statistics.debris is None or "debris" not in params:
-        return np.zeros(labels.shape, dtype=np.float32)
-    light = statistics.debris.render(params["debris"], int(params["field_seed"]), labels.shape)
+    light = debris.render(params["debris"], int(params["field_seed"]), labels.shape)
     seen = 1.0 - ndi.gaussian_filter((labels > 0).astype(np.float32), _SHARPEST)
     return np.asarray(np.float32(abs(params["gain"])) * light * seen, dtype=np.float32)
 
