@@ -93,7 +93,11 @@ class BundleConfig(Recorded):
     @property
     def scale(self) -> tuple[float, ...]:
         """Pixels of the images per canonical pixel, along (y, x)."""
-        return tuple(self.crop_spacing / spacing for spacing in self.spacing[-2:])
+        return self.scale_at(1.0)
+
+    def scale_at(self, magnification: float) -> tuple[float, ...]:
+        """Return the pixels of the images per pixel of the crop of a cell that is magnified, along (y, x)."""
+        return tuple(self.crop_spacing / spacing / float(magnification) for spacing in self.spacing[-2:])
 
 
 @dataclass(frozen=True)

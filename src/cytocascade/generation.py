@@ -309,8 +309,8 @@ def _on_grid(
     cells = []
     for outline, shape, factor, seed in zip(distance, shapes, factors, seeds):
         solidity = wished_solidity(shape) + config.solidity_shift
-        scale = tuple(pixels / float(factor) for pixels in config.scale)
-        cell = nearest_outline(outline, scale, solidity, roughness=config.outline_roughness, seed=seed)
+        scale, roughness = config.scale_at(factor), config.outline_roughness
+        cell = nearest_outline(outline, scale, solidity, roughness=roughness, seed=seed)
         if cell is None:
             raise CytoCascadeError(
                 "a mask has no pixel in the field", hint="The spacing is too coarse for these cells."

@@ -31,7 +31,7 @@ def outline_roughness(
     shape = for_networks(drawn, factors, bundle.config.zoom)[:, : len(SHAPE_NAMES)]
     seeds = [derive_seed(seed, "calibration", number) for number in range(len(shape))]
     masks = draw_masks(bundle.masks, seeds, shape, style=bundle.config.style, workers=2)
-    scales = [tuple(pixels / float(factor) for pixels in bundle.config.scale) for factor in factors]
+    scales = [bundle.config.scale_at(factor) for factor in factors]
     median = []
     for roughness in ROUGHNESS:
         cells = [
