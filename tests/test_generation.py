@@ -149,6 +149,15 @@ def test_guidance_changes_the_light_and_not_the_labels(nuclei: Cascade) -> None:
     assert not np.array_equal(plain.image, guided.image)
 
 
+def test_samples_that_were_drawn_before_light_was_aligned_stay_as_they_were(nuclei: Cascade) -> None:
+    now = draw_sample(nuclei.bundle, GenerationOptions(**FEW), 1, 0)
+    before = {key: value for key, value in now.items() if key != "aligned"}
+    new, old = (render_sample(nuclei.bundle, params, seed=1, index=0) for params in (now, before))
+    np.testing.assert_array_equal(new.labels, old.labels)
+    assert (new.image != old.image).any()
+    assert "aligned" not in old.params
+
+
 def test_noise_share_concerns_cells_only(nuclei: Cascade) -> None:
     images = []
     for share in (0.0, 1.0):

@@ -76,6 +76,7 @@ def draw_sample(bundle: Bundle, options: GenerationOptions, seed: int, index: in
         "descriptors": [[round(float(value), 6) for value in row] for row in descriptors],
         "cell_seed": derive_seed(seed, *keys, "cell"),
         "noise_seed": derive_seed(seed, *keys, "noise"),
+        "aligned": True,
         **({} if variety.seam is None else {"seam": variety.seam, "seam_width": variety.seam_width}),
     }
 
@@ -183,7 +184,9 @@ def prepare_field(
     labels, owner_of = paint_labels(placed.cells, shapes, shape, owner=None if contacts is None else contacts.owner)
     order = [owner_of[label] for label in sorted(owner_of)]
     used = sorted({place.index for place in order})
-    signal = _textures(bundle, masks.distance, wishes, seeds, used, options, workers, light)
+    # Params of samples that were made before light was aligned do not ask for it.
+    painted = partial(light, align=params.get("aligned", False))
+    signal = _textures(bundle, masks.distance, wishes, seeds, used, options, workers, painted)
     return PreparedField(order, cells, masks.distance, signal, labels, masks.drawn, masks.rejected, placed.rejected)
 
 

@@ -19,6 +19,7 @@ from cytocascade.images.augment import apply_warp, draw_warp
 from cytocascade.images.cells import CROP_SIZE, Modality, SingleCells
 from cytocascade.images.descriptors import TEXTURE_NAMES
 from cytocascade.seeding import torch_generator
+from cytocascade.textures.alignment import aligned
 from cytocascade.textures.base import TexturePainter
 from cytocascade.types import BoolArray, FloatArray
 
@@ -153,6 +154,7 @@ def sample_textures(
     steps: int | None = None,
     guidance: float = 1.0,
     contrast: float = 1.0,
+    align: bool = False,
     workers: int = 1,
 ) -> FloatArray:
     """Paint light into masks.
@@ -173,6 +175,8 @@ def sample_textures(
         See `cytocascade.textures.base.TexturePainter`.
     contrast : float
         Factor on the deviations from the mean inside the mask (fluorescence), or from the background (phase contrast).
+    align : bool
+        Whether light that strays from the outline is moved there (fluorescence); see `textures.alignment`.
 
     Returns
     -------
@@ -185,6 +189,8 @@ def sample_textures(
         model, noise, distance, texture, modality=modality, style=style, steps=steps, guidance=guidance, workers=workers
     )
     if modality == "fluorescence":
+        if align:
+            signal = aligned(signal, distance)
         signal = with_contrast(_unit_mean(signal, distance > 0), distance, contrast)
         signal = calm_rim(signal, distance)
     else:

@@ -8,6 +8,7 @@ import numpy as np
 
 from cytocascade.errors import CytoCascadeError
 from cytocascade.images.cells import Modality
+from cytocascade.textures.alignment import aligned
 from cytocascade.textures.axial_noise import AxialNoise, axial_starting_noise, check_slices
 from cytocascade.textures.model import Textures, calm_rim, painted, stretched
 from cytocascade.types import Array, BoolArray, FloatArray
@@ -33,6 +34,7 @@ def sample_slice_textures(
     steps: int | None = None,
     guidance: float = 1.0,
     contrast: float = 1.0,
+    align: bool = False,
     workers: int = 1,
 ) -> FloatArray:
     """Paint light into the slices of several cells.
@@ -66,6 +68,8 @@ def sample_slice_textures(
         See `cytocascade.textures.base.TexturePainter`.
     contrast : float
         Factor on the deviations from the mean inside the mask (fluorescence).
+    align : bool
+        Whether light that strays from the outline is moved there (fluorescence); see `textures.alignment`.
 
     Returns
     -------
@@ -100,6 +104,8 @@ def sample_slice_textures(
         workers=workers,
     )
     if modality == "fluorescence":
+        if align:
+            signal = aligned(signal, shown)
         for number in np.unique(cell):
             chosen = cell == number
             signal[chosen] = _one_cell(signal[chosen], distance[chosen], shown[chosen], contrast)

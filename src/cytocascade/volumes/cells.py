@@ -180,6 +180,7 @@ def paint_slices(
             steps=options.texture_steps,
             guidance=options.guidance,
             contrast=config.texture_contrast,
+            align=params.get("aligned", False),
             workers=workers,
         )
         for number, i in enumerate(some):

@@ -72,6 +72,7 @@ def draw_volume_sample(bundle: Bundle, options: GenerationOptions, seed: int, in
         "placement": placement.to_json(),
         "descriptors": [[round(float(value), 6) for value in row] for row in descriptors],
         "cell_seed": derive_seed(seed, *keys, "cell"),
+        "aligned": True,
     }
     if options.shape_bank is not None:
         params["shape_bank"] = SurfaceBank.load(options.shape_bank).hash
