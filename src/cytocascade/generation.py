@@ -76,6 +76,7 @@ def draw_sample(bundle: Bundle, options: GenerationOptions, seed: int, index: in
         "descriptors": [[round(float(value), 6) for value in row] for row in descriptors],
         "cell_seed": derive_seed(seed, *keys, "cell"),
         "noise_seed": derive_seed(seed, *keys, "noise"),
+        "concave": config.zoom is None,
         "aligned": True,
         **({} if variety.seam is None else {"seam": variety.seam, "seam_width": variety.seam_width}),
     }
@@ -174,9 +175,11 @@ def prepare_field(
         wishes[:, : len(SHAPE_NAMES)],
         style=config.style,
         steps=options.mask_steps,
+        concave=params.get("concave", False),
         workers=workers,
     )
-    cells = _on_grid(bundle, masks.distance, descriptors[:, : len(SHAPE_NAMES)], factors, seeds)
+    nearest = partial(nearest_outline, thorough=params.get("concave", False))
+    cells = _on_grid(bundle, masks.distance, descriptors[:, : len(SHAPE_NAMES)], factors, seeds, nearest)
     shapes = [cell.mask for cell in cells]
     shape = tuple(params["shape"])
     placed = place_cells(shapes, shape, placement)
@@ -184,7 +187,7 @@ def prepare_field(
     labels, owner_of = paint_labels(placed.cells, shapes, shape, owner=None if contacts is None else contacts.owner)
     order = [owner_of[label] for label in sorted(owner_of)]
     used = sorted({place.index for place in order})
-    # Params of samples that were made before light was aligned do not ask for it.
+    # Params of older samples ask neither for concave masks nor for light that is aligned.
     painted = partial(light, align=params.get("aligned", False))
     signal = _textures(bundle, masks.distance, wishes, seeds, used, options, workers, painted)
     return PreparedField(order, cells, masks.distance, signal, labels, masks.drawn, masks.rejected, placed.rejected)
@@ -306,14 +309,19 @@ def cell_descriptors(params: dict[str, Any]) -> FloatArray:
 
 
 def _on_grid(
-    bundle: Bundle, distance: FloatArray, shapes: FloatArray, factors: FloatArray, seeds: Sequence[int]
+    bundle: Bundle,
+    distance: FloatArray,
+    shapes: FloatArray,
+    factors: FloatArray,
+    seeds: Sequence[int],
+    nearest: Callable[..., FieldCell | None],
 ) -> list[FieldCell]:
     config = bundle.config
     cells = []
     for outline, shape, factor, seed in zip(distance, shapes, factors, seeds):
         solidity = wished_solidity(shape) + config.solidity_shift
         scale, roughness = config.scale_at(factor), config.outline_roughness
-        cell = nearest_outline(outline, scale, solidity, roughness=roughness, seed=seed)
+        cell = nearest(outline, scale, solidity, roughness=roughness, seed=seed)
         if cell is None:
             raise CytoCascadeError(
                 "a mask has no pixel in the field", hint="The spacing is too coarse for these cells."

@@ -138,7 +138,13 @@ def _slopes(distance: FloatArray) -> list[Array]:
 
 
 def nearest_outline(
-    distance: FloatArray, scale: tuple[float, ...], solidity: float, *, roughness: float = 0.0, seed: int = 0
+    distance: FloatArray,
+    scale: tuple[float, ...],
+    solidity: float,
+    *,
+    roughness: float = 0.0,
+    seed: int = 0,
+    thorough: bool = False,
 ) -> FieldCell | None:
     """Resample a canonical mask with the outline, a little smoother or rougher, that comes nearest to a solidity.
 
@@ -150,6 +156,8 @@ def nearest_outline(
         Wished area of the mask over that of its convex hull, in (0, 1].
     roughness : float
         Typical roughness; a little more or less is tried, in steps of `ROUGHNESS_STEP`.
+    thorough : bool
+        Whether all steps are tried; else the first that brings it no nearer is the last.
 
     Returns
     -------
@@ -161,9 +169,11 @@ def nearest_outline(
         error = mask_solidity(best.mask) - solidity
         for other in _alternatives(roughness, rougher=error > 0):
             tried = _outlined(distance, scale, other, seed)
-            if tried is None or abs(tried_error := mask_solidity(tried.mask) - solidity) >= abs(error):
+            tried_error = math.inf if tried is None else mask_solidity(tried.mask) - solidity
+            if abs(tried_error) < abs(error):
+                best, error, chosen = tried, tried_error, other
+            elif not thorough or tried is None:
                 break
-            best, error, chosen = tried, tried_error, other
     return best if best is None or chosen == 0 else _lit(best, distance, scale)
 
 
