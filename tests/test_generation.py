@@ -156,6 +156,9 @@ def test_samples_that_were_drawn_before_light_was_aligned_stay_as_they_were(nucl
     np.testing.assert_array_equal(new.labels, old.labels)
     assert (new.image != old.image).any()
     assert "aligned" not in old.params
+    older = {key: value for key, value in before.items() if key != "concave"}
+    oldest = render_sample(nuclei.bundle, older, seed=1, index=0)
+    assert (oldest.labels != old.labels).any()
 
 
 def test_noise_share_concerns_cells_only(nuclei: Cascade) -> None:

@@ -25,6 +25,7 @@ SMALLEST = 60
 _FINE = 1.0
 _COARSE = 0.45
 _PAD = 8
+_OFF = 0.05
 
 
 def adjust_concavity(distance: FloatArray, area: float, eccentricity: float, solidity: float) -> FloatArray:
@@ -74,8 +75,12 @@ def adjust_concavity(distance: FloatArray, area: float, eccentricity: float, sol
 def _changed(
     distance: FloatArray, detail: FloatArray, amount: float, area: float, eccentricity: float
 ) -> FloatArray | None:
+    """Return the mask with so much more detail, or None if it falls apart or cannot be brought to its size."""
     made = clean_mask(np.asarray(distance + np.float32(amount) * detail, dtype=np.float32))
-    return None if made is None else adjust_mask(made, area, eccentricity)
+    if made is None:
+        return None
+    adjusted = adjust_mask(made, area, eccentricity)
+    return adjusted if abs((adjusted > 0).sum() - area) < _OFF * area else None
 
 
 def _solidity(distance: FloatArray) -> float:
