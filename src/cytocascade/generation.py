@@ -35,6 +35,7 @@ from cytocascade.population import (
 )
 from cytocascade.population.field import Contacts, FieldCell, assemble_signal, nearest_outline
 from cytocascade.population.placement import PlacedCell
+from cytocascade.population.room import with_rim, with_room
 from cytocascade.seeding import derive_seed, numpy_generator
 from cytocascade.textures.model import fade, grain, sample_textures, sampled_by, without_holes
 from cytocascade.types import Array, FloatArray, GeneratedSample
@@ -78,6 +79,7 @@ def draw_sample(bundle: Bundle, options: GenerationOptions, seed: int, index: in
         "noise_seed": derive_seed(seed, *keys, "noise"),
         "concave": config.zoom is None,
         "aligned": True,
+        "roomy": config.modality == "fluorescence",
         **({} if variety.seam is None else {"seam": variety.seam, "seam_width": variety.seam_width}),
     }
 
@@ -123,8 +125,8 @@ class PreparedField:
         In the order of their labels.
     cells : list of FieldCell
         The cells that `PlacedCell.index` refers to, on the field's pixels.
-    distance, signal : ndarray, (n, 64, 64) float32
-        Signed distance and relative signal of the cells on the canonical grid.
+    distance, signal : ndarray, (n, S, S) float32
+        Signed distance and relative signal of the cells on the canonical grid, of 64 pixels or with room around them.
     labels : ndarray of uint16 or uint32
         Instance labels of the field.
     drawn, rejected, unplaced : int
@@ -179,7 +181,9 @@ def prepare_field(
         workers=workers,
     )
     nearest = partial(nearest_outline, thorough=params.get("concave", False))
-    cells = _on_grid(bundle, masks.distance, descriptors[:, : len(SHAPE_NAMES)], factors, seeds, nearest)
+    roomy = params.get("roomy", False)
+    distance = with_room(masks.distance) if roomy else masks.distance
+    cells = _on_grid(bundle, distance, descriptors[:, : len(SHAPE_NAMES)], factors, seeds, nearest)
     shapes = [cell.mask for cell in cells]
     shape = tuple(params["shape"])
     placed = place_cells(shapes, shape, placement)
@@ -187,10 +191,12 @@ def prepare_field(
     labels, owner_of = paint_labels(placed.cells, shapes, shape, owner=None if contacts is None else contacts.owner)
     order = [owner_of[label] for label in sorted(owner_of)]
     used = sorted({place.index for place in order})
-    # Params of older samples ask neither for concave masks nor for light that is aligned.
+    # Params of older samples ask neither for concave masks, nor for light that is aligned or goes beyond its crop.
     painted = partial(light, align=params.get("aligned", False))
     signal = _textures(bundle, masks.distance, wishes, seeds, used, options, workers, painted)
-    return PreparedField(order, cells, masks.distance, signal, labels, masks.drawn, masks.rejected, placed.rejected)
+    if roomy:
+        signal = with_rim(signal, distance)
+    return PreparedField(order, cells, distance, signal, labels, masks.drawn, masks.rejected, placed.rejected)
 
 
 @dataclass(frozen=True)
