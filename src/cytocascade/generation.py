@@ -171,19 +171,19 @@ def prepare_field(
     seeds = [derive_seed(params["cell_seed"], number) for number in range(placement.count)]
     factors = zoom_factors(descriptors, config.zoom)
     wishes = for_networks(descriptors, factors, config.zoom)
+    # Params of older samples ask neither for concave masks, nor for light that is aligned or goes beyond its crop.
+    concave, align, roomy = (params.get(wish, False) for wish in ("concave", "aligned", "roomy"))
     masks = outlines(
         bundle.masks,
         [derive_seed(seed, "mask") for seed in seeds],
         wishes[:, : len(SHAPE_NAMES)],
         style=config.style,
         steps=options.mask_steps,
-        concave=params.get("concave", False),
+        concave=concave,
         workers=workers,
     )
-    nearest = partial(nearest_outline, thorough=params.get("concave", False))
-    roomy = params.get("roomy", False)
     distance = with_room(masks.distance) if roomy else masks.distance
-    cells = _on_grid(bundle, distance, descriptors[:, : len(SHAPE_NAMES)], factors, seeds, nearest)
+    cells = _on_grid(bundle, distance, descriptors[:, : len(SHAPE_NAMES)], factors, seeds, thorough=concave)
     shapes = [cell.mask for cell in cells]
     shape = tuple(params["shape"])
     placed = place_cells(shapes, shape, placement)
@@ -191,9 +191,7 @@ def prepare_field(
     labels, owner_of = paint_labels(placed.cells, shapes, shape, owner=None if contacts is None else contacts.owner)
     order = [owner_of[label] for label in sorted(owner_of)]
     used = sorted({place.index for place in order})
-    # Params of older samples ask neither for concave masks, nor for light that is aligned or goes beyond its crop.
-    painted = partial(light, align=params.get("aligned", False))
-    signal = _textures(bundle, masks.distance, wishes, seeds, used, options, workers, painted)
+    signal = _textures(bundle, masks.distance, wishes, seeds, used, options, workers, partial(light, align=align))
     if roomy:
         signal = with_rim(signal, distance)
     return PreparedField(order, cells, distance, signal, labels, masks.drawn, masks.rejected, placed.rejected)
@@ -320,14 +318,15 @@ def _on_grid(
     shapes: FloatArray,
     factors: FloatArray,
     seeds: Sequence[int],
-    nearest: Callable[..., FieldCell | None],
+    *,
+    thorough: bool,
 ) -> list[FieldCell]:
     config = bundle.config
     cells = []
     for outline, shape, factor, seed in zip(distance, shapes, factors, seeds):
         solidity = wished_solidity(shape) + config.solidity_shift
         scale, roughness = config.scale_at(factor), config.outline_roughness
-        cell = nearest(outline, scale, solidity, roughness=roughness, seed=seed)
+        cell = nearest_outline(outline, scale, solidity, roughness=roughness, seed=seed, thorough=thorough)
         if cell is None:
             raise CytoCascadeError(
                 "a mask has no pixel in the field", hint="The spacing is too coarse for these cells."

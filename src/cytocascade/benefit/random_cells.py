@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from scipy import ndimage as ndi
 
 from cytocascade.images.cells import CROP_MARGIN, CROP_SIZE, Modality, SingleCells
-from cytocascade.images.descriptors import wished_size, wished_solidity
+from cytocascade.images.descriptors import mask_solidity, wished_size, wished_solidity
 from cytocascade.imaging.texture import (
     SCORES,
     compensated_correlation,
@@ -22,7 +22,6 @@ from cytocascade.imaging.texture import (
 )
 from cytocascade.masks.adjustment import adjust_mask
 from cytocascade.masks.maskddpm import SampledMasks, clean_mask
-from cytocascade.population.field import mask_solidity
 from cytocascade.seeding import numpy_generator
 from cytocascade.types import Array, BoolArray, FloatArray
 

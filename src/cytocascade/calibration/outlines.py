@@ -8,9 +8,9 @@ import numpy as np
 
 from cytocascade.bundle import Bundle
 from cytocascade.calibration import fields
-from cytocascade.images.descriptors import SHAPE_NAMES, for_networks, wished_solidity, zoom_factors
+from cytocascade.images.descriptors import SHAPE_NAMES, for_networks, mask_solidity, wished_solidity, zoom_factors
 from cytocascade.masks.drawing import draw_masks
-from cytocascade.population.field import mask_solidity, to_field_grid
+from cytocascade.population.field import to_field_grid
 from cytocascade.seeding import derive_seed, numpy_generator
 
 MOST_OF_A_PIXEL = 0.5

@@ -372,3 +372,9 @@ def signed_distance(mask: BoolArray, spacing: tuple[float, ...]) -> FloatArray:
     outside = ndi.distance_transform_edt(~mask, sampling=spacing)
     half = 0.5 * float(np.mean(spacing))
     return np.asarray(np.where(mask, inside - half, half - outside), dtype=np.float32)
+
+
+def slopes(distance: FloatArray) -> tuple[list[FloatArray], FloatArray]:
+    """Return how a signed distance, (Y, X), rises along each axis, smoothed, and the length of that, at least 0.001."""
+    rises = list(np.gradient(ndi.gaussian_filter(distance, 1.0)))
+    return rises, np.maximum(np.hypot(*rises), 1e-3)

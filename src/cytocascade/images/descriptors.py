@@ -45,6 +45,11 @@ def wished_size(shape: FloatArray) -> tuple[float, float]:
     return float(canonical_area(shape[0])), float(np.clip(0.7 + 0.2 * shape[1], 0.0, 0.995))
 
 
+def mask_solidity(mask: BoolArray) -> float:
+    """Return the area of a mask over that of its convex hull."""
+    return float(regionprops(mask.astype(np.uint8))[0].solidity)
+
+
 def wished_solidity(shape: FloatArray) -> float:
     """Return the solidity on the canonical grid for one row of `SHAPE_NAMES`."""
     return float(np.clip(1.005 - 0.04 * np.exp(shape[2]), 0.3, 1.0))

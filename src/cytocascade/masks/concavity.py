@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 from scipy import ndimage as ndi
-from skimage.measure import regionprops
 
+from cytocascade.images.descriptors import mask_solidity
 from cytocascade.masks.adjustment import adjust_mask
 from cytocascade.masks.maskddpm import clean_mask
 from cytocascade.types import FloatArray
@@ -49,7 +49,7 @@ def adjust_concavity(distance: FloatArray, area: float, eccentricity: float, sol
         Adjusted in area and eccentricity alone where detail would tear the mask apart or brings it no nearer.
     """
     best = adjust_mask(distance, area, eccentricity)
-    error = _solidity(best) - solidity
+    error = mask_solidity(best > 0) - solidity
     if abs(error) < CLOSE or (distance > 0).sum() < SMALLEST:
         return best
     # Beyond the crop distances go on falling; a border that was repeated would bend outlines near it.
@@ -61,12 +61,12 @@ def adjust_concavity(distance: FloatArray, area: float, eccentricity: float, sol
         made = _changed(distance, detail, amount, area, eccentricity)
         if made is None:
             break
-        found = _solidity(made) - solidity
+        found = mask_solidity(made > 0) - solidity
         if found * error <= 0:
             between = before[0] + (amount - before[0]) * before[1] / (before[1] - found)
             middle = _changed(distance, detail, between, area, eccentricity)
             tried = [one for one in (best, middle, made) if one is not None]
-            return min(tried, key=lambda one: abs(_solidity(one) - solidity))
+            return min(tried, key=lambda one: abs(mask_solidity(one > 0) - solidity))
         if abs(found) < abs(before[1]):
             best, before = made, (amount, found)
     return best
@@ -81,7 +81,3 @@ def _changed(
         return None
     adjusted = adjust_mask(made, area, eccentricity)
     return adjusted if abs((adjusted > 0).sum() - area) < _OFF * area else None
-
-
-def _solidity(distance: FloatArray) -> float:
-    return float(regionprops((distance > 0).astype(np.uint8))[0].solidity)

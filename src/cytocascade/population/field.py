@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage as ndi
 from scipy.special import ndtr
-from skimage.measure import regionprops
 
+from cytocascade.images.cells import slopes
+from cytocascade.images.descriptors import mask_solidity
 from cytocascade.population.labels import visible_part
 from cytocascade.population.placement import PlacedCell
 from cytocascade.seeding import numpy_generator
@@ -125,16 +126,10 @@ def _lit(cell: FieldCell, distance: FloatArray, scale: tuple[float, ...]) -> Fie
     """
     coordinates, depth = cell.coordinates, cell.depth / np.float32(np.mean(scale))
     at = ndi.map_coordinates(distance, coordinates, order=1, mode="nearest")
-    uphill = np.stack([ndi.map_coordinates(part, coordinates, order=1, mode="nearest") for part in _slopes(distance)])
+    rises, length = slopes(distance)
+    uphill = np.stack([ndi.map_coordinates(rise / length, coordinates, order=1, mode="nearest") for rise in rises])
     near = np.clip(1.0 - (np.abs(at) / LOOSENED), 0.0, 1.0)
     return replace(cell, coordinates=np.asarray(coordinates + np.sqrt(near) * (depth - at) * uphill))
-
-
-def _slopes(distance: FloatArray) -> list[Array]:
-    """Return the unit vectors, along each axis, in which a signed distance rises."""
-    slopes = np.gradient(ndi.gaussian_filter(distance, 1.0))
-    length = np.maximum(np.hypot(*slopes), 1e-3)
-    return [slope / length for slope in slopes]
 
 
 def nearest_outline(
@@ -183,11 +178,6 @@ def _alternatives(roughness: float, *, rougher: bool) -> Array:
         return roughness - np.arange(1, 4) * ROUGHNESS_STEP
     reach = max(MOST_STEPS * ROUGHNESS_STEP, -roughness)
     return roughness + np.arange(1, round(reach / ROUGHNESS_STEP) + 1) * ROUGHNESS_STEP
-
-
-def mask_solidity(mask: BoolArray) -> float:
-    """Return the area of a mask in its tight box over that of its convex hull."""
-    return float(regionprops(mask.astype(np.uint8))[0].solidity)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ ROOM = 9
 """Canonical pixels that are added on every side: as far as cells shine at most."""
 
 _DARKEST = 0.02
+_DEPTHS = np.arange(-2.0 * ROOM, 1.0)
 
 
 def with_room(distance: FloatArray) -> FloatArray:
@@ -63,9 +64,6 @@ def with_rim(signal: FloatArray, distance: FloatArray) -> FloatArray:
         fall = np.interp(depth[beyond], _DEPTHS, profile) / np.interp(from_[beyond], _DEPTHS, profile)
         light[beyond] *= np.minimum(fall, 1.0).astype(np.float32)
     return np.asarray(result, dtype=np.float32)
-
-
-_DEPTHS = np.arange(-2.0 * ROOM, 1.0)
 
 
 def _profile(signal: FloatArray, depth: FloatArray) -> Array:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage as ndi
 
+from cytocascade.images.cells import slopes
 from cytocascade.types import Array, FloatArray
 
 REACH = 3.0
@@ -73,9 +74,8 @@ def _moved(light: FloatArray, depth: FloatArray) -> FloatArray:
     stray = strayed(light, depth)
     if not stray.any():
         return np.asarray(light, dtype=np.float32)
-    slopes = np.gradient(ndi.gaussian_filter(depth, 1.0))
-    length = np.maximum(np.hypot(*slopes), 1e-3)
-    places = np.indices(depth.shape) + [stray * slope / length for slope in slopes]
+    rises, length = slopes(depth)
+    places = np.indices(depth.shape) + [stray * rise / length for rise in rises]
     return np.asarray(ndi.map_coordinates(light, places, order=3, mode="nearest"), dtype=np.float32)
 
 
