@@ -95,6 +95,11 @@ class BundleConfig(Recorded):
         """Pixels of the images per canonical pixel, along (y, x)."""
         return self.scale_at(1.0)
 
+    @property
+    def concave(self) -> bool:
+        """Whether masks are made as concave as wished; not where cells are magnified: processes would become lobes."""
+        return self.zoom is None
+
     def scale_at(self, magnification: float) -> tuple[float, ...]:
         """Return the pixels of the images per pixel of the crop of a cell that is magnified, along (y, x)."""
         return tuple(self.crop_spacing / spacing / float(magnification) for spacing in self.spacing[-2:])

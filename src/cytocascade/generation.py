@@ -77,7 +77,7 @@ def draw_sample(bundle: Bundle, options: GenerationOptions, seed: int, index: in
         "descriptors": [[round(float(value), 6) for value in row] for row in descriptors],
         "cell_seed": derive_seed(seed, *keys, "cell"),
         "noise_seed": derive_seed(seed, *keys, "noise"),
-        "concave": config.zoom is None,
+        "concave": config.concave,
         "aligned": True,
         "roomy": config.modality == "fluorescence",
         **({} if variety.seam is None else {"seam": variety.seam, "seam_width": variety.seam_width}),

@@ -30,7 +30,7 @@ def outline_roughness(
     factors = zoom_factors(drawn, bundle.config.zoom)
     shape = for_networks(drawn, factors, bundle.config.zoom)[:, : len(SHAPE_NAMES)]
     seeds = [derive_seed(seed, "calibration", number) for number in range(len(shape))]
-    masks = draw_masks(bundle.masks, seeds, shape, style=bundle.config.style, concave=True, workers=2)
+    masks = draw_masks(bundle.masks, seeds, shape, style=bundle.config.style, concave=bundle.config.concave, workers=2)
     scales = [bundle.config.scale_at(factor) for factor in factors]
     median = []
     for roughness in ROUGHNESS:
