@@ -4,8 +4,8 @@
 
 The first: HeLa, a window of about 20 cells, with 1, 5 and 25 times its area of synthetic images. The second: DSB,
 budgets of 10, 20 and 50 cells and of 1, 2 and 4 images, with and without synthetic images. Goes on where it was left,
-and shares what benchmarks/benefit.py made in the same folder; `--draw` only draws what is in
-benchmarks/results/benefit_sweeps.json.
+and takes what the main table (benchmarks/results/benefit/) has already, with its three seeds; `--draw` only draws what
+is in benchmarks/results/benefit_sweeps.json.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from benefit import RESULTS as TABLE
 from benefit import SETS, SMALL, figures
 
 RESULTS = Path(__file__).parent / "results" / "benefit_sweeps.json"
@@ -36,16 +37,20 @@ def run(options: argparse.Namespace) -> dict[str, object]:
         name, budgets, arms = SWEEPS[sweep]
         for budget in budgets:
             about, out = SETS[name], options.work / f"{name}-{budget}"
-            command = [
-                sys.executable, "-m", "cytocascade.cli", "benefit", "--images", options.data / name / "images",
-                "--masks", options.data / name / "masks", "--out", out, "--budget", budget, "--arms", ",".join(arms),
-                "--split", about.split, "--test-fraction", about.fraction, "--base-seen", about.seen, *SMALL[2],
-                "--seeds", options.seeds,
-            ]  # fmt: skip
-            if options.workers:
-                command += ["--workers", options.workers]
-            subprocess.run([str(part) for part in command], check=True)
-            found[f"{sweep}-{budget}"] = figures(out)
+            tabled = TABLE / f"{out.name}.json"
+            known = json.loads(tabled.read_bytes()) if tabled.exists() else {"arms": {}}
+            if not set(arms) <= known["arms"].keys():
+                command = [
+                    sys.executable, "-m", "cytocascade.cli", "benefit", "--images", options.data / name / "images",
+                    "--masks", options.data / name / "masks", "--out", out, "--budget", budget,
+                    "--arms", ",".join(arms), "--split", about.split, "--test-fraction", about.fraction,
+                    "--base-seen", about.seen, *SMALL[2], "--seeds", options.seeds,
+                ]  # fmt: skip
+                if options.workers:
+                    command += ["--workers", options.workers]
+                subprocess.run([str(part) for part in command], check=True)
+                known = figures(out)
+            found[f"{sweep}-{budget}"] = known
             RESULTS.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
     return found
 

@@ -1,5 +1,7 @@
 """Images that reach beyond the few that a cascade was fitted on."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from cytocascade.generation import draw_sample
@@ -81,3 +83,17 @@ def test_the_prior_has_the_median_of_the_real_cells():
     base = CellStatistics.fit(("log_area",), np.array([[1.0], [7.0], [9.0]]))
     statistics = CellStatistics.fit(("log_area",), np.array([[0.0], [2.0]]), base=base)
     assert np.median(statistics.prior) == 1.0
+
+
+def test_light_varies_from_image_to_image_in_fluorescence_only(nuclei):
+    phase = replace(nuclei.bundle, config=nuclei.bundle.config.model_copy(update={"modality": "phase"}))
+
+    def factor(bundle, index: int) -> float:
+        plain, varied = (
+            draw_sample(bundle, GenerationOptions(size=(96, 96), variety=variety), 0, index)["background"]["gain"]
+            for variety in (0.0, 1.0)
+        )
+        return varied / plain
+
+    assert all(factor(nuclei.bundle, index) != 1 for index in range(4))
+    assert all(factor(phase, index) == 1 for index in range(4))

@@ -68,7 +68,9 @@ def draw_sample(bundle: Bundle, options: GenerationOptions, seed: int, index: in
     generator = numpy_generator(seed, *keys, "cells")
     descriptors = bundle.cells.draw(placement.count, generator, area_scale=options.area_scale, reach=variety.reach)
     background = draw_background(bundle.imaging, seed, *keys)
-    background["gain"] *= variety.gain
+    if config.modality == "fluorescence":
+        # How much cells shine is a matter of staining; their phase contrast is one of optics and of their size.
+        background["gain"] *= variety.gain
     return {
         "shape": list(shape),
         "options": options.resolved(bundle).model_dump(mode="json"),

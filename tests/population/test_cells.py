@@ -34,6 +34,15 @@ def test_drawn_cells_keep_the_correlations(rows: np.ndarray) -> None:
     assert np.allclose(np.corrcoef(drawn.T), np.corrcoef(rows.T), atol=0.06)
 
 
+def test_cells_that_reach_beyond_the_real_ones_keep_the_correlations_too() -> None:
+    rng = np.random.default_rng(3)
+    size = rng.normal(0, 0.5, 60)
+    rows = np.stack([size, rng.normal(0, 1, 60), -0.9 * size + rng.normal(0, 0.15, 60)], axis=1)
+    drawn = draw(CellStatistics.fit(NAMES, rows), reach=1.0)
+    assert abs(np.corrcoef(drawn.T) - np.corrcoef(rows.T)).max() < 0.12
+    assert (drawn.std(axis=0) > 1.1 * rows.std(axis=0)).all()
+
+
 def test_drawn_cells_are_new(rows: np.ndarray) -> None:
     statistics = CellStatistics.fit(NAMES, rows)
     drawn = draw(statistics, 100)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from scipy.stats import rankdata
 
 from cytocascade.images.descriptors import canonical_area
 from cytocascade.types import Array, FloatArray
@@ -83,7 +84,8 @@ class CellStatistics(BaseModel):
         """Draw the descriptors of `count` new cells, (count, d) float32.
 
         A smoothed bootstrap (Silverman 1986, section 6.4): a real cell is picked and jittered, shrunk so
-        that mean and variance stay those of the real cells; correlations between descriptors survive.
+        that mean and variance stay those of the real cells. The jitter is correlated as the descriptors are: where large
+        cells have little contrast, they keep it.
 
         Parameters
         ----------
@@ -106,7 +108,7 @@ class CellStatistics(BaseModel):
             spread = np.minimum(spread, (quartiles[1] - quartiles[0]) / 1.34)
         picked = rows[generator.integers(len(rows), size=count)]
         width = self.bandwidth + REACH * reach
-        jitter = width * spread * generator.standard_normal((count, rows.shape[1]))
+        jitter = width * spread * (generator.standard_normal((count, rows.shape[1])) @ _correlating(rows))
         drawn = mean + (picked - mean + jitter) / np.sqrt(1 + self.bandwidth**2)
         # Far beyond the range of the real cells the networks were never trained.
         margin = REACH * reach * spread
@@ -122,6 +124,22 @@ class CellStatistics(BaseModel):
         taken, place = generator.random((2, len(drawn)))
         prior = np.asarray(self.prior)
         return np.where((taken < share)[:, None], prior[(place * len(prior)).astype(int)], drawn)
+
+
+def _correlating(rows: Array) -> Array:
+    """Return the square root of the descriptors' rank correlation, which the fewer cells there are the less counts.
+
+    Sines turn Spearman's correlation into that of a normal distribution (Kruskal, JASA 53, 1958, eq. 6.1).
+    """
+    count, names = rows.shape
+    correlation = np.eye(names)
+    varied = np.flatnonzero(np.ptp(rows, axis=0) > 0)
+    if len(varied) > 1:
+        ranks = rankdata(rows[:, varied], axis=0)
+        correlation[np.ix_(varied, varied)] = 2 * np.sin(np.pi / 6 * np.corrcoef(ranks.T))
+    shrunk = np.eye(names) + (correlation - np.eye(names)) * count / (count + PRIOR_WORTH)
+    variances, axes = np.linalg.eigh(shrunk)
+    return np.asarray(axes * np.sqrt(np.maximum(variances, 0)) @ axes.T)
 
 
 def _evenly(rows: Array, most: int) -> Array:
