@@ -84,8 +84,8 @@ class CellStatistics(BaseModel):
         """Draw the descriptors of `count` new cells, (count, d) float32.
 
         A smoothed bootstrap (Silverman 1986, section 6.4): a real cell is picked and jittered, shrunk so
-        that mean and variance stay those of the real cells. The jitter is correlated as the descriptors are: where large
-        cells have little contrast, they keep it.
+        that mean and variance stay those of the real cells. The jitter is correlated as the descriptors are: where
+        large cells have little contrast, they keep it.
 
         Parameters
         ----------
