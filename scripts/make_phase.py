@@ -2,9 +2,10 @@
 
     python scripts/make_phase.py --data ../shared/data --work runs/phase --steps 2400
     python scripts/make_phase.py --data ../shared/data --work runs/phase-more --more 2000
+    python scripts/make_phase.py --data ../shared/data --work runs/phase-most --more 3000
 
-The first starts from the shipped bundle `nuclei`, the second trains the textures of the shipped `phase` further (the
-first 2400 steps were made before fringes were aligned, see `cytocascade.textures.fringes`). Both can be interrupted,
+The first starts from the shipped bundle `nuclei`, the others train the textures of the shipped `phase` further (the
+first 2400 steps were made before fringes were aligned, see `cytocascade.textures.fringes`). All can be interrupted,
 and go on by the same command. The split is fixed here: the images SEEN were learned from, all others of the set never
 were, so that they can serve as validation and test images for a cascade that is fitted from this base
 (`benchmarks/benefit.py` tests on those of odd number).
@@ -45,6 +46,9 @@ CALIBRATED = (
     "grain",
     "grain_spread",
 )
+FIRST = 2400
+"""Steps of the first training; those that follow it have other seeds."""
+
 SEEN = ("000", "002", "006", "008", "010", "014")
 
 CARD = """# phase
@@ -93,21 +97,23 @@ def with_more(bundle: Bundle, images: list[AnnotatedImage], options: argparse.Na
     cells = extract_cells(images, crop_spacing=config.crop_spacing, modality=config.modality, zoom=config.zoom)
     described = for_networks(describe_cells(cells), cells.zoom, config.zoom)[:, len(SHAPE_NAMES) :]
     told, styles = with_scalars(described, textures.config.scalars), [config.style] * len(cells)
+    done = config.training["steps"]["textures"]
+    seed = 123 + done - FIRST
     options.work.mkdir(parents=True, exist_ok=True)
     finished = options.work / "textures.safetensors"
     if not finished.exists():
         aligned = with_aligned_fringes(cells)
         train(
             textures,
-            texture_batches(aligned, told, styles, batch=32, steps=options.more, seed=123),
+            texture_batches(aligned, told, styles, batch=32, steps=options.more, seed=seed),
             TrainingConfig(steps=options.more, batch=32, learning_rate=4e-4, warmup=50),
-            seed=124,
+            seed=seed + 1,
             checkpoint=options.work / "textures.safetensors.checkpoint.safetensors",
             device=options.device,
             progress=lambda done, total, loss: show("textures", done, total, f"loss {loss:.4f}"),
         )
         save_denoiser(finished, textures)
-    steps = {**config.training["steps"], "textures": config.training["steps"]["textures"] + options.more}
+    steps = {**config.training["steps"], "textures": done + options.more}
     fields = BundleConfig.model_fields
     update = {name: fields[name].get_default(call_default_factory=True) for name in CALIBRATED}
     plain = config.model_copy(update={**update, "training": {**config.training, "steps": steps}})
