@@ -9,7 +9,14 @@ import numpy as np
 
 from cytocascade.bundle import Bundle, BundleConfig
 from cytocascade.calibration.fields import make_fields, variant
-from cytocascade.calibration.light import contrasted, edge_factors, phase_contrast, rim_of, texture_contrast
+from cytocascade.calibration.light import (
+    contrasted,
+    edge_factors,
+    phase_contrast,
+    rim_of,
+    texture_contrast,
+    usual_pixel,
+)
 from cytocascade.calibration.noise import background_factors, fine_structure, grain_strength, photon_gain
 from cytocascade.calibration.outlines import outline_roughness, solidity_shift
 from cytocascade.images.cells import measure_image
@@ -36,7 +43,8 @@ def calibrate(
     3. Background: noise and texture are scaled to the spread that they have in the real images, and the gain
        of the camera to the rise of the noise towards the cells.
     4. Contrast: the median coefficient of variation of the smoothed light inside cells, which is their
-       structure without the noise; in phase contrast the median standard deviation of the light.
+       structure without the noise; in phase contrast the median standard deviation of the light, without detail finer
+       than the pixel of the crop.
     5. Fine structure: textures are learned from noisy crops, so part of the camera's noise is in them, part was
        averaged away, and detail finer than the canonical pixel is lost; noise and grain make up for it.
 
@@ -57,7 +65,7 @@ def calibrate(
         With ``outline_roughness``, ``solidity_shift``, ``rim``, ``edge_factor``, ``background_noise``, ``photon_gain``,
         ``background_texture``, ``texture_contrast``, ``noise_share``, ``grain`` and ``grain_spread`` set.
     """
-    real = _measure_real(images)
+    real = _measure_real(images, usual_pixel(bundle))
     bundle = variant(
         bundle,
         outline_roughness=outline_roughness(bundle, real.solidity, seed, progress),
@@ -100,12 +108,12 @@ class _Real:
     spread: Array
 
 
-def _measure_real(images: Sequence[AnnotatedImage]) -> _Real:
+def _measure_real(images: Sequence[AnnotatedImage], pixel: float) -> _Real:
     cv, deviation, solidity, profiles, fine, spread = [], [], [], [], [], []
     for image in images:
         table, background, noise = measure_image(image)
         cv.append(structure_cv(image.image, image.labels, background, table.label))
-        deviation.append(structure_spread(image.image, image.labels, background, table.label))
+        deviation.append(structure_spread(image.image, image.labels, background, table.label, smoothing=pixel))
         solidity.append(table.values["solidity"][~table.touches_border])
         profiles.append(edge_profile(image.image, image.labels, background, noise))
         fine.append(measure_fine_structure(image.image, image.labels, background))

@@ -11,6 +11,7 @@ import numpy as np
 from cytocascade.bundle import Bundle
 from cytocascade.calibration.fields import Field, picture, side_by_side, variant
 from cytocascade.generation import PreparedField, clean_field
+from cytocascade.images.descriptors import zoom_factors
 from cytocascade.images.edges import EDGE_CENTRES, edge_profile, typical_profile
 from cytocascade.images.noise import structure_cv, structure_spread
 from cytocascade.imaging.statistics import typical_noise
@@ -75,28 +76,38 @@ def _structure_cv(bundle: Bundle, contrast: float, field: Field) -> Array:
     return structure_cv(*shown, np.arange(1, len(prepared.placed) + 1))
 
 
+def usual_pixel(bundle: Bundle) -> float:
+    """Return the pixel of the crop, in pixels of the images, at the magnification of the usual cell."""
+    rows = np.asarray(bundle.cells.rows, dtype=np.float32)
+    return float(np.mean(bundle.config.scale_at(float(np.median(zoom_factors(rows, bundle.config.zoom))))))
+
+
 def phase_contrast(bundle: Bundle, real: Sequence[Array], fields: Sequence[Field]) -> float:
     """Return the factor on the light at which phase-contrast cells are as dark and bright at once as the real ones.
 
-    Detail finer than the canonical pixel is lost, and much of the contrast is in such detail.
+    Detail finer than the pixel of the crop is lost. It must not be made up for by what is coarser: fringes would
+    become too strong. So both are compared smoothed by the pixel of the usual cell.
 
     Parameters
     ----------
     bundle : Bundle
         With textures of contrast 1.
     real : sequence of ndarray
-        Standard deviation of the light in every cell (see `images.noise.structure_spread`), by image.
+        Standard deviation of the light in every cell (see `images.noise.structure_spread`), smoothed by `usual_pixel`,
+        by image, in the order of the bundle's imaging records.
     fields : sequence of Field
         Synthetic fields.
     """
 
     def spread(field: Field) -> Array:
         shown = picture(bundle, field, clean_field(bundle, *field))
-        deviation = structure_spread(*shown, np.arange(1, len(field[1].placed) + 1))
+        labels = np.arange(1, len(field[1].placed) + 1)
+        deviation = structure_spread(*shown, labels, smoothing=usual_pixel(bundle))
         return np.asarray(deviation / abs(field[0]["background"]["gain"]))
 
-    usual = float(np.median([abs(record.gain) for record in bundle.imaging.records]))
-    wanted = float(np.nanmedian(np.concatenate(real))) / usual
+    # Every cell in units of its own image's gain, as the textures are.
+    relative = [each / abs(record.gain) for each, record in zip(real, bundle.imaging.records, strict=True)]
+    wanted = float(np.nanmedian(np.concatenate(relative)))
     found = float(np.nanmedian(np.concatenate(side_by_side(spread, fields))))
     return float(np.clip(wanted / max(found, 1e-6), 0.75, 1.6))
 

@@ -52,9 +52,15 @@ def structure_cv(image: Array, labels: Array, background: FloatArray, wanted: Ar
     return np.asarray(deviation / np.maximum(np.abs(mean), 1e-6))
 
 
-def structure_spread(image: Array, labels: Array, background: FloatArray, wanted: Array) -> Array:
-    """Return the standard deviation of the signal inside each labelled cell; parameters as for `structure_cv`."""
-    signal = np.asarray(image, dtype=np.float64) - background
+def structure_spread(
+    image: Array, labels: Array, background: FloatArray, wanted: Array, *, smoothing: float = 0.0
+) -> Array:
+    """Return the standard deviation of the signal inside each labelled cell.
+
+    Parameters as for `structure_cv`, and the standard deviation, in pixels, of the Gaussian that the signal is smoothed
+    with before.
+    """
+    signal = ndi.gaussian_filter(np.asarray(image, dtype=np.float64) - background, smoothing)
     return _moments_inside(signal, labels, wanted)[1]
 
 
