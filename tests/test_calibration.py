@@ -1,18 +1,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy import ndimage as ndi
 
 from cytocascade.bundle import BundleConfig
 from cytocascade.calibration import calibrate, fields
-from cytocascade.calibration.light import falling_outwards
+from cytocascade.calibration.light import falling_outwards, phase_contrast, usual_pixel
 from cytocascade.calibration.noise import fine_structure, grain_strength
 from cytocascade.cascade import Cascade
 from cytocascade.images.edges import EDGE_CENTRES
 from cytocascade.images.grain import measure_fine_structure
-from cytocascade.images.noise import high_pass_energy
+from cytocascade.images.noise import high_pass_energy, structure_spread
 from cytocascade.types import AnnotatedImage
 
 
@@ -116,3 +118,46 @@ def test_phase_contrast_gets_no_grain(nuclei: Cascade) -> None:
     found = fine_structure(replace(nuclei.bundle, config=phase), real, [])
     assert found["noise_share"] == 0.75
     assert not len(found["grain"])
+
+
+def test_phase_contrast_is_measured_image_by_image(nuclei: Cascade, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images of twice the contrast have twice the gain, and ask for no more contrast of the textures."""
+    labels = np.zeros((80, 240), dtype=np.uint16)
+    for number in range(3):
+        labels[20:60, 80 * number + 20 : 80 * number + 60] = number + 1
+    coarse = ndi.gaussian_filter(np.random.default_rng(0).standard_normal(labels.shape), 4.0)
+    light = 20.0 * coarse / coarse.std()
+    background = np.zeros(labels.shape, dtype=np.float32)
+    monkeypatch.setattr("cytocascade.calibration.light.clean_field", lambda *_: None)
+    monkeypatch.setattr("cytocascade.calibration.light.picture", lambda *_: (light, labels, background))
+    record = nuclei.bundle.imaging.records[0]
+    imaging = nuclei.bundle.imaging.model_copy(
+        update={"records": [record.model_copy(update={"gain": gain}) for gain in (50.0, 100.0, 100.0)]}
+    )
+    bundle = replace(nuclei.bundle, imaging=imaging)
+    field = ({"background": {"gain": 50.0}}, SimpleNamespace(placed=[0, 1, 2]))
+
+    def factor(brighter: float) -> float:
+        real = [
+            structure_spread(
+                brighter * gain / 50 * light, labels, background, np.arange(1, 4), smoothing=usual_pixel(bundle)
+            )
+            for gain in (50.0, 100.0, 100.0)
+        ]
+        return phase_contrast(bundle, real, [field])
+
+    assert factor(1.0) == pytest.approx(1.0, abs=0.02)
+    assert factor(1.2) == pytest.approx(1.2, abs=0.03)
+
+
+def test_detail_that_the_crop_cannot_hold_asks_for_no_contrast() -> None:
+    labels = np.ones((80, 80), dtype=np.uint16)
+    rng, background = np.random.default_rng(1), np.zeros((80, 80), dtype=np.float32)
+    coarse, fine = ndi.gaussian_filter(rng.standard_normal((80, 80)), 6.0), rng.standard_normal((80, 80))
+    coarse, fine = coarse / coarse.std(), fine / fine.std()
+    plain, smoothed = (
+        [structure_spread(each, labels, background, np.array([1]), smoothing=s)[0] for each in (coarse, coarse + fine)]
+        for s in (0.0, 2.5)
+    )
+    assert plain[1] > 1.3 * plain[0]
+    assert smoothed[1] < 1.05 * smoothed[0]
