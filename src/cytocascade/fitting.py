@@ -33,6 +33,7 @@ from cytocascade.masks.pipelines import PipelineMasks
 from cytocascade.network_fitting import fit_network, known_styles
 from cytocascade.population import fit_population
 from cytocascade.population.cells import CellStatistics
+from cytocascade.textures.fringes import with_aligned_fringes
 from cytocascade.textures.model import Textures
 from cytocascade.types import AnnotatedImage, AnnotatedStack, FloatArray
 
@@ -226,6 +227,8 @@ def _fit_textures(
     state: FitState,
     report: StageProgress,
 ) -> Textures:
+    if cells.modality == "phase":
+        cells = with_aligned_fringes(cells)
     if options.stable_diffusion is None:
         return fit_network("textures", cells, described, base, options, state, report)
     from cytocascade.stable_diffusion_fitting import fit_stable_diffusion

@@ -22,7 +22,6 @@ from cytocascade.images.cells import SingleCells
 from cytocascade.images.descriptors import SHAPE_NAMES
 from cytocascade.masks.maskddpm import MASK_DENOISER, mask_batches
 from cytocascade.seeding import derive_seed
-from cytocascade.textures.fringes import with_aligned_fringes
 from cytocascade.textures.model import TEXTURE_DENOISER, texture_batches, with_scalars
 
 MASK_BUDGET, TEXTURE_BUDGET = 0.22, 0.63
@@ -75,8 +74,6 @@ def fit_network(
     told = with_scalars(told, model.config.scalars)
     styles = [model.config.styles - 1] * len(cells)
     seed = derive_seed(options.seed, stage)
-    if stage == "textures" and cells.modality == "phase":
-        cells = with_aligned_fringes(cells)
 
     def batches(steps: int) -> Callable[[int], Batch]:
         if stage == "masks":

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from scipy import ndimage as ndi
 
-from cytocascade.images.cells import SingleCells
+from cytocascade import fitting
+from cytocascade.fitting import FitOptions
+from cytocascade.images.cells import Modality, SingleCells
 from cytocascade.textures.fringes import usual_fringes, with_aligned_fringes
 
 SIDE = 96
@@ -100,3 +102,14 @@ def test_light_of_neighbours_does_not_attract() -> None:
     moved, alone = (with_aligned_fringes(each).signal for each in (beside, cells))
     unmoved = np.abs(cells.signal - alone)[inside].mean()
     assert np.abs(moved - alone)[inside].mean() < 0.5 * unmoved
+
+
+@pytest.mark.parametrize(("modality", "aligns"), [("phase", True), ("fluorescence", False)])
+def test_textures_are_learned_from_aligned_fringes(
+    modality: Modality, aligns: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = replace(drawn(1.2), modality=modality)
+    seen = []
+    monkeypatch.setattr(fitting, "fit_network", lambda stage, cells, *_: seen.append(cells))
+    fitting._fit_textures(cells, np.zeros((12, 6)), None, FitOptions(steps=1), None, print)
+    assert np.array_equal(seen[0].signal, cells.signal) is not aligns
