@@ -103,25 +103,29 @@ SMALL = {
 """The small configuration, by dimension."""
 
 
-def benefit(name: str, budget: str, options: argparse.Namespace) -> Path:
-    """Run one set with one budget, or go on with it; return its folder."""
-    about, out = SETS[name], options.work / f"{name}-{budget}"
+def command_for(name: str, budget: str, options: argparse.Namespace) -> list[Any]:
+    """Return the command that runs one set with one budget in the small configuration."""
+    about = SETS[name]
     command = [
         sys.executable, "-m", "cytocascade.cli", "benefit", "--images", options.data / name / "images",
-        "--masks", options.data / name / "masks", "--out", out, "--dim", about.dim, "--budget", budget,
-        "--split", about.split, "--test-fraction", about.fraction, "--base-seen", about.seen, *SMALL[about.dim],
-        *about.more, "--overwrite",
+        "--masks", options.data / name / "masks", "--out", options.work / f"{name}-{budget}", "--dim", about.dim,
+        "--budget", budget, "--split", about.split, "--test-fraction", about.fraction, "--base-seen", about.seen,
+        *SMALL[about.dim], *about.more,
     ]  # fmt: skip
+    return [*command, "--workers", options.workers] if options.workers else command
+
+
+def benefit(name: str, budget: str, options: argparse.Namespace) -> Path:
+    """Run one set with one budget, or go on with it; return its folder."""
+    command = [*command_for(name, budget, options), "--overwrite"]
     if options.arms:
         command += ["--arms", options.arms]
-    if options.workers:
-        command += ["--workers", options.workers]
     if options.tune:
         command += ["--tune"]
     if options.time:
         command += ["--time", f"{max(1, round(options.ends - time.monotonic()))}s"]
     subprocess.run([str(part) for part in command], check=True)
-    return out
+    return options.work / f"{name}-{budget}"
 
 
 def figures(out: Path) -> dict[str, object]:

@@ -13,11 +13,10 @@ from __future__ import annotations
 import argparse
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 from benefit import RESULTS as TABLE
-from benefit import SETS, SMALL, figures
+from benefit import command_for, figures
 
 RESULTS = Path(__file__).parent / "results" / "benefit_sweeps.json"
 PICTURES = Path(__file__).parents[1] / "docs" / "images"
@@ -36,20 +35,12 @@ def run(options: argparse.Namespace) -> dict[str, object]:
     for sweep in options.sweeps:
         name, budgets, arms = SWEEPS[sweep]
         for budget in budgets:
-            about, out = SETS[name], options.work / f"{name}-{budget}"
-            tabled = TABLE / f"{out.name}.json"
+            tabled = TABLE / f"{name}-{budget}.json"
             known = json.loads(tabled.read_bytes()) if tabled.exists() else {"arms": {}}
             if not set(arms) <= known["arms"].keys():
-                command = [
-                    sys.executable, "-m", "cytocascade.cli", "benefit", "--images", options.data / name / "images",
-                    "--masks", options.data / name / "masks", "--out", out, "--budget", budget,
-                    "--arms", ",".join(arms), "--split", about.split, "--test-fraction", about.fraction,
-                    "--base-seen", about.seen, *SMALL[2], "--seeds", options.seeds,
-                ]  # fmt: skip
-                if options.workers:
-                    command += ["--workers", options.workers]
+                command = [*command_for(name, budget, options), "--arms", ",".join(arms), "--seeds", options.seeds]
                 subprocess.run([str(part) for part in command], check=True)
-                known = figures(out)
+                known = figures(options.work / f"{name}-{budget}")
             found[f"{sweep}-{budget}"] = known
             RESULTS.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
     return found

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import tifffile
 
-from cytocascade.bundle import Bundle, BundleConfig, find_bundle, load_bundle, pretrained_folder, save_bundle
+from cytocascade.bundle import Bundle, find_bundle, load_bundle, pretrained_folder, save_bundle
 from cytocascade.calibration.calibrate import calibrate
 from cytocascade.diffusion.checkpoints import load_denoiser, save_denoiser
 from cytocascade.diffusion.denoiser import Denoiser
@@ -33,19 +33,6 @@ from cytocascade.textures.model import texture_batches, with_scalars
 from cytocascade.types import AnnotatedImage
 
 SET = "usiigaci-t98g-phase"
-CALIBRATED = (
-    "outline_roughness",
-    "solidity_shift",
-    "rim",
-    "edge_factor",
-    "background_noise",
-    "photon_gain",
-    "background_texture",
-    "texture_contrast",
-    "noise_share",
-    "grain",
-    "grain_spread",
-)
 FIRST = 2400
 """Steps of the first training; those that follow it have other seeds."""
 
@@ -114,10 +101,8 @@ def with_more(bundle: Bundle, images: list[AnnotatedImage], options: argparse.Na
         )
         save_denoiser(finished, textures)
     steps = {**config.training["steps"], "textures": done + options.more}
-    fields = BundleConfig.model_fields
-    update = {name: fields[name].get_default(call_default_factory=True) for name in CALIBRATED}
-    plain = config.model_copy(update={**update, "training": {**config.training, "steps": steps}})
-    better = replace(bundle, config=plain, textures=load_denoiser(finished))
+    config = config.model_copy(update={"training": {**config.training, "steps": steps}})
+    better = replace(bundle, config=config, textures=load_denoiser(finished))
     return replace(better, config=calibrate(better, images, seed=0, progress=show))
 
 

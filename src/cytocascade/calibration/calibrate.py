@@ -25,6 +25,21 @@ from cytocascade.images.grain import FineStructure, measure_fine_structure
 from cytocascade.images.noise import background_spread, structure_cv, structure_spread
 from cytocascade.types import AnnotatedImage, Array
 
+CALIBRATED = (
+    "outline_roughness",
+    "solidity_shift",
+    "rim",
+    "edge_factor",
+    "background_noise",
+    "photon_gain",
+    "background_texture",
+    "texture_contrast",
+    "noise_share",
+    "grain",
+    "grain_spread",
+)
+"""Fields of the configuration that calibration sets."""
+
 
 def calibrate(
     bundle: Bundle,
@@ -51,7 +66,7 @@ def calibrate(
     Parameters
     ----------
     bundle : Bundle
-        Complete but for these numbers.
+        Complete but for these numbers; those of an earlier calibration do not count.
     images : sequence of AnnotatedImage
         Real images it was fitted on.
     seed : int
@@ -62,9 +77,10 @@ def calibrate(
     Returns
     -------
     BundleConfig
-        With ``outline_roughness``, ``solidity_shift``, ``rim``, ``edge_factor``, ``background_noise``, ``photon_gain``,
-        ``background_texture``, ``texture_contrast``, ``noise_share``, ``grain`` and ``grain_spread`` set.
+        With `CALIBRATED` set.
     """
+    known = BundleConfig.model_fields
+    bundle = variant(bundle, **{name: known[name].get_default(call_default_factory=True) for name in CALIBRATED})
     real = _measure_real(images, usual_pixel(bundle))
     bundle = variant(
         bundle,

@@ -98,11 +98,12 @@ def phase_contrast(bundle: Bundle, real: Sequence[Array], fields: Sequence[Field
     fields : sequence of Field
         Synthetic fields.
     """
+    pixel = usual_pixel(bundle)
 
     def spread(field: Field) -> Array:
         shown = picture(bundle, field, clean_field(bundle, *field))
         labels = np.arange(1, len(field[1].placed) + 1)
-        deviation = structure_spread(*shown, labels, smoothing=usual_pixel(bundle))
+        deviation = structure_spread(*shown, labels, smoothing=pixel)
         return np.asarray(deviation / abs(field[0]["background"]["gain"]))
 
     # Every cell in units of its own image's gain, as the textures are.

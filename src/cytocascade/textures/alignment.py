@@ -70,13 +70,25 @@ def strayed(light: FloatArray, depth: FloatArray) -> FloatArray:
     return np.asarray(np.clip(stray, -FARTHEST, FARTHEST), dtype=np.float32)
 
 
-def _moved(light: FloatArray, depth: FloatArray) -> FloatArray:
-    stray = strayed(light, depth)
-    if not stray.any():
-        return np.asarray(light, dtype=np.float32)
+def moved_along_normals(light: Array, depth: FloatArray, stray: Array) -> Array:
+    """Return the light of one cell, (S, S), moved across its outline by `stray` pixels, outwards where positive."""
     rises, length = slopes(depth)
     places = np.indices(depth.shape) + [stray * rise / length for rise in rises]
-    return np.asarray(ndi.map_coordinates(light, places, order=3, mode="nearest"), dtype=np.float32)
+    return np.asarray(ndi.map_coordinates(light, places, order=3, mode="nearest"))
+
+
+def mean_by_depth(light: Array, depth: FloatArray, known: Array, depths: Array) -> tuple[Array, Array]:
+    """Return the mean of the known light at every half pixel of depth, 0 without any, and how many pixels tell."""
+    place = np.floor((depth - depths[0]) / 0.5 + 0.5).astype(int)
+    valid = known & (place >= 0) & (place < len(depths))
+    count = np.bincount(place[valid], minlength=len(depths))
+    return np.bincount(place[valid], light[valid], len(depths)) / np.maximum(count, 1), count
+
+
+def _moved(light: FloatArray, depth: FloatArray) -> FloatArray:
+    stray = strayed(light, depth)
+    moved = moved_along_normals(light, depth, stray) if stray.any() else light
+    return np.asarray(moved, dtype=np.float32)
 
 
 def _share(light: FloatArray, depth: FloatArray) -> tuple[Array, Array]:
@@ -98,10 +110,7 @@ def _nearby(light: FloatArray, chosen: Array) -> tuple[Array, Array]:
 
 def _profile(share: Array, depth: FloatArray, known: Array) -> Array | None:
     """Return the mean share at `_DEPTHS`, rising strictly; None if it cannot be told."""
-    place = np.floor((depth - _DEPTHS[0]) / 0.5 + 0.5).astype(int)
-    valid = known & (place >= 0) & (place < len(_DEPTHS))
-    count = np.bincount(place[valid], minlength=len(_DEPTHS))
+    mean, count = mean_by_depth(share, depth, known, _DEPTHS)
     if (count < 4).any():
         return None
-    mean = np.bincount(place[valid], share[valid], len(_DEPTHS)) / count
     return np.asarray(np.maximum.accumulate(mean) + 1e-6 * np.arange(len(_DEPTHS)))

@@ -14,7 +14,8 @@ from dataclasses import replace
 import numpy as np
 from scipy import ndimage as ndi
 
-from cytocascade.images.cells import SingleCells, slopes
+from cytocascade.images.cells import SingleCells
+from cytocascade.textures.alignment import mean_by_depth, moved_along_normals
 from cytocascade.types import Array, BoolArray, FloatArray
 
 FARTHEST = 4.0
@@ -65,12 +66,7 @@ def usual_fringes(signal: FloatArray, distance: FloatArray, known: BoolArray) ->
         Relative signal, signed distance to the outline in pixels, positive inside, and where the signal is the cell's
         or its background's.
     """
-    place = np.floor((distance - _DEPTHS[0]) / 0.5 + 0.5).astype(int)
-    valid = known & (place >= 0) & (place < len(_DEPTHS))
-    relative = signal / _contrast(signal, distance)
-    count = np.bincount(place[valid], minlength=len(_DEPTHS))
-    total = np.bincount(place[valid], relative[valid], len(_DEPTHS))
-    return np.asarray(total / np.maximum(count, 1))
+    return mean_by_depth(signal / _contrast(signal, distance), distance, known, _DEPTHS)[0]
 
 
 def moved_fringes(signal: FloatArray, distance: FloatArray, known: BoolArray, usual: Array) -> FloatArray:
@@ -80,9 +76,7 @@ def moved_fringes(signal: FloatArray, distance: FloatArray, known: BoolArray, us
     for number, (light, depth, valid) in enumerate(zip(signal / contrast, distance, known)):
         if _alike(light, depth, valid, usual):
             stray = _stray(light, depth, valid, usual)
-            rises, length = slopes(depth)
-            places = np.indices(depth.shape) + [stray * rise / length for rise in rises]
-            moved[number] = ndi.map_coordinates(light, places, order=3, mode="nearest") * contrast[number]
+            moved[number] = moved_along_normals(light, depth, stray) * contrast[number]
     return moved
 
 
