@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from cytocascade.generation import draw_sample
+from cytocascade.generation import compose_field, draw_sample, prepare_field
 from cytocascade.generation_options import GenerationOptions
+from cytocascade.imaging.exposure import MOST_SATURATED
 from cytocascade.population import PopulationOverrides
 from cytocascade.population.cells import CellStatistics
 from cytocascade.variety import DENSEST, SPARSEST, ImageVariety
@@ -97,3 +98,20 @@ def test_light_varies_from_image_to_image_in_fluorescence_only(nuclei):
 
     assert all(factor(nuclei.bundle, index) != 1 for index in range(4))
     assert all(factor(phase, index) == 1 for index in range(4))
+
+
+def test_bright_images_do_not_saturate(nuclei):
+    bundle = nuclei.bundle
+    drawn = draw_sample(bundle, GenerationOptions(size=(96, 96)), 0, 0)
+    gain = float(np.median([record.gain for record in bundle.imaging.records]))
+    top = round(drawn["background"]["level"] + 3 * gain)
+    output = bundle.imaging.output.model_copy(update={"high": top})
+    narrow = replace(bundle, imaging=bundle.imaging.model_copy(update={"output": output}))
+    bright = {**drawn, "background": {**drawn["background"], "gain": 4 * gain}}
+    prepared = prepare_field(narrow, bright)
+    now, before = (
+        (compose_field(narrow, params, prepared)[0][prepared.labels > 0] == top).mean()
+        for params in (bright, {**bright, "exposed": False})
+    )
+    assert now < 3 * MOST_SATURATED
+    assert before > 10 * MOST_SATURATED

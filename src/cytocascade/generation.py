@@ -24,6 +24,7 @@ from cytocascade.images.edges import EDGE_CENTRES
 from cytocascade.images.features import measure_cells
 from cytocascade.imaging.background import draw_background, render_background, render_debris
 from cytocascade.imaging.camera import add_grain, add_noise, to_output
+from cytocascade.imaging.exposure import dimmed
 from cytocascade.imaging.statistics import typical_noise
 from cytocascade.masks.drawing import draw_masks
 from cytocascade.masks.maskddpm import SampledMasks
@@ -82,6 +83,7 @@ def draw_sample(bundle: Bundle, options: GenerationOptions, seed: int, index: in
         "concave": config.concave,
         "aligned": True,
         "roomy": config.modality == "fluorescence",
+        "exposed": config.modality == "fluorescence",
         **({} if variety.seam is None else {"seam": variety.seam, "seam_width": variety.seam_width}),
     }
 
@@ -222,7 +224,7 @@ class CleanField:
 
 
 def compose_field(bundle: Bundle, params: dict[str, Any], prepared: PreparedField) -> tuple[Array, FloatArray]:
-    """Put cells, background and noise together.
+    """Put cells, background and noise together; bright images are dimmed until their cells hardly saturate.
 
     Returns
     -------
@@ -232,7 +234,12 @@ def compose_field(bundle: Bundle, params: dict[str, Any], prepared: PreparedFiel
         The noise-free background, in the image's units.
     """
     clean = clean_field(bundle, params, prepared)
-    return expose(bundle, params, clean), clean.background
+    taken = _taken(bundle, params, clean)
+    # Params of samples that were made before images were dimmed do not tell.
+    if params.get("exposed") and (less := dimmed(taken[prepared.labels > 0], params["background"], bundle.imaging)):
+        clean = clean_field(bundle, {**params, "background": less}, prepared)
+        taken = _taken(bundle, {**params, "background": less}, clean)
+    return to_output(taken, bundle.imaging), clean.background
 
 
 def clean_field(bundle: Bundle, params: dict[str, Any], prepared: PreparedField) -> CleanField:
@@ -290,9 +297,13 @@ def grain_strengths(params: dict[str, Any], spread: float) -> list[float]:
 
 def expose(bundle: Bundle, params: dict[str, Any], clean: CleanField) -> Array:
     """Take the picture: grain, noise and the grey levels of the camera."""
+    return to_output(_taken(bundle, params, clean), bundle.imaging)
+
+
+def _taken(bundle: Bundle, params: dict[str, Any], clean: CleanField) -> FloatArray:
     config = bundle.config
     light = add_grain(clean.light, clean.grain, config.grain, int(params["noise_seed"]))
-    noisy = add_noise(
+    return add_noise(
         clean.background + light,
         clean.background,
         1.0 - (1.0 - config.noise_share) * clean.extent,
@@ -301,7 +312,6 @@ def expose(bundle: Bundle, params: dict[str, Any], clean: CleanField) -> Array:
         factor=config.background_noise,
         gain=config.photon_gain,
     )
-    return to_output(noisy, bundle.imaging)
 
 
 def edge_factor(depth: FloatArray, factors: Sequence[float]) -> FloatArray:

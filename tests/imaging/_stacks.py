@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from scipy import ndimage as ndi
 
 from cytocascade.imaging.blur import blur
+from cytocascade.imaging.camera import to_output
 from cytocascade.imaging.psf import ConePsf
+from cytocascade.imaging.statistics import ImagingStatistics
+from cytocascade.imaging.volume import take_volume
 from cytocascade.types import AnnotatedStack, Array, FloatArray
 
 SPACING = (0.5, 0.4, 0.4)
@@ -62,3 +66,8 @@ def stack_of(
     sparse = np.zeros_like(labels)
     sparse[list(chosen)] = labels[list(chosen)]
     return AnnotatedStack(image, sparse, chosen, SPACING, f"stack{seed}", True)
+
+
+def exposed(light: FloatArray, statistics: ImagingStatistics, *args: Any, **options: Any) -> Array:
+    """Return what the camera of `statistics` makes of light, in its grey levels."""
+    return to_output(take_volume(light, statistics, *args, **options), statistics)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from tests.imaging._stacks import exposed
 
 from cytocascade.imaging.columns import trace_columns
 from cytocascade.imaging.edge_spread import measure_edge_spread
@@ -15,7 +16,7 @@ from cytocascade.imaging.microscope import fit_microscope
 from cytocascade.imaging.optics import focus
 from cytocascade.imaging.psf import ConePsf
 from cytocascade.imaging.statistics import fit_imaging
-from cytocascade.imaging.volume import draw_volume_background, expose_volume
+from cytocascade.imaging.volume import draw_volume_background
 from cytocascade.types import AnnotatedImage, AnnotatedStack, Array
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
@@ -76,7 +77,7 @@ def test_synthetic_stacks_fade_above_and_below_cells_like_real_ones(name: str, b
     assert between[0] < microscope.psf.axial < between[1]
     made = _light(truth[0], statistics.records[0].gain)
     params = draw_volume_background(statistics, microscope, 0, "sample", 0)
-    image = expose_volume(made, statistics, microscope, params, stacks[0].spacing, labels=truth[0])
+    image = exposed(made, statistics, microscope, params, stacks[0].spacing, labels=truth[0])
     assert image.dtype == stacks[0].image.dtype
     copies = []
     for stack, labels in zip(stacks, truth, strict=True):

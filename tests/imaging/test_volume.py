@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.imaging._fields import field
-from tests.imaging._stacks import SPACING, ellipsoids, grid_of_cells, light_of
+from tests.imaging._stacks import SPACING, ellipsoids, exposed, grid_of_cells, light_of
 
 from cytocascade.errors import CytoCascadeError
 from cytocascade.imaging.depth import Attenuation
@@ -14,7 +14,7 @@ from cytocascade.imaging.microscope import Microscope
 from cytocascade.imaging.optics import focus
 from cytocascade.imaging.psf import ConePsf
 from cytocascade.imaging.statistics import ImagingStatistics, fit_imaging
-from cytocascade.imaging.volume import FineTuning, draw_volume_background, expose_volume
+from cytocascade.imaging.volume import FineTuning, draw_volume_background
 from cytocascade.types import Array
 
 SHARP = Microscope(psf=ConePsf(axial=0.0))
@@ -37,17 +37,17 @@ def _dark(planes: int = 8, side: int = 96) -> Array:
 def test_images_have_the_fitted_type_and_depend_on_the_params_alone(statistics: ImagingStatistics) -> None:
     labels = grid_of_cells(21, 60, radii=(3.0, 3.0, 3.0))
     light, params = light_of(labels), _params(statistics, SOFT)
-    first, second = (expose_volume(light, statistics, SOFT, params, SPACING, labels=labels) for _ in range(2))
+    first, second = (exposed(light, statistics, SOFT, params, SPACING, labels=labels) for _ in range(2))
     assert first.dtype == np.uint16
     assert first.shape == light.shape
     assert first.tobytes() == second.tobytes()
     other = draw_volume_background(statistics, SOFT, 3, "sample", 1)
-    assert expose_volume(light, statistics, SOFT, other, SPACING, labels=labels).tobytes() != first.tobytes()
+    assert exposed(light, statistics, SOFT, other, SPACING, labels=labels).tobytes() != first.tobytes()
     assert draw_volume_background(statistics, SOFT, 3, "sample", 0) == params
 
 
 def test_noise_is_that_of_the_camera_and_independent_between_slices(statistics: ImagingStatistics) -> None:
-    stack = expose_volume(_dark(), statistics, SHARP, _params(statistics), SPACING).astype(np.float64)
+    stack = exposed(_dark(), statistics, SHARP, _params(statistics), SPACING).astype(np.float64)
     assert stack.var(axis=(1, 2)).mean() == pytest.approx(statistics.noise.read, rel=0.15)
     flat = stack - stack.mean(axis=0)
     for lag in (1, 3):
@@ -59,7 +59,7 @@ def test_noise_is_that_of_the_camera_and_independent_between_slices(statistics: 
 def test_every_slice_has_the_level_of_the_profile(statistics: ImagingStatistics) -> None:
     microscope = SHARP.model_copy(update={"level_heights": [-2.0, 2.0], "level_profiles": [[-0.03, 0.03]]})
     params = {**_params(statistics, microscope), "illumination": [0.0] * len(statistics.illumination.mean)}
-    stack = expose_volume(_dark(), statistics, microscope, params, SPACING)
+    stack = exposed(_dark(), statistics, microscope, params, SPACING)
     heights = (np.arange(8) - 3.5) * SPACING[0]
     wanted = params["level"] + abs(params["gain"]) * 0.015 * heights
     seen = stack.mean(axis=(1, 2))
@@ -74,7 +74,7 @@ def test_fine_tuning_reaches_the_camera(statistics: ImagingStatistics) -> None:
 
     def spread(tuning: FineTuning, source: Array = light, **masks: Array) -> float:
         return float(
-            expose_volume(source, statistics, SHARP, params, SPACING, tuning=tuning, **masks).std(axis=(1, 2)).mean()
+            exposed(source, statistics, SHARP, params, SPACING, tuning=tuning, **masks).std(axis=(1, 2)).mean()
         )
 
     plain, ones = spread(FineTuning()), np.ones_like(light)
@@ -93,13 +93,13 @@ def test_background_texture_is_correlated_along_z_over_the_psf() -> None:
     microscope = Microscope(psf=ConePsf(axial=1.5))
     params = _params(textured, microscope)
     quiet = FineTuning(background_noise=0.0)
-    stack = expose_volume(_dark(40, 128), textured, microscope, params, SPACING, tuning=quiet).astype(np.float64)
+    stack = exposed(_dark(40, 128), textured, microscope, params, SPACING, tuning=quiet).astype(np.float64)
     flat = stack - stack.mean(axis=(1, 2), keepdims=True)
     near, far = (float((flat[lag:] * flat[:-lag]).mean() / (flat**2).mean()) for lag in (1, 16))
     assert near == pytest.approx(np.exp(-1 / 36), abs=0.06)
     assert far < 0.35
     assert flat.std() == pytest.approx(params["texture"], rel=0.25)
-    none = expose_volume(
+    none = exposed(
         _dark(3), textured, microscope, params, SPACING, tuning=FineTuning(background_noise=0.0, background_texture=0.0)
     )
     assert none.std() < 0.3 * flat.std()
@@ -151,7 +151,7 @@ def test_light_on_a_finer_grid_gives_the_image_of_the_coarse_one(statistics: Ima
     heights = (np.arange(16) - 7.5) * 0.6
     profile = seen.light.sum(axis=(1, 2))
     assert np.average(heights, weights=profile) == pytest.approx(0.0, abs=0.03)
-    image = expose_volume(
+    image = exposed(
         light, statistics, SOFT, _params(statistics), (0.2, 0.4, 0.4), labels=fine, out_step=1.3, extent=light / 500
     )
     assert image.shape == (7, 40, 40)
@@ -172,5 +172,5 @@ def test_a_volume_of_usual_size_takes_seconds() -> None:
     labels = ellipsoids((48, 256, 256), centres, (3.0, 5.0, 5.0), spacing)
     light = light_of(labels)
     started = time.process_time()
-    expose_volume(light, statistics, SOFT, _params(statistics, SOFT), spacing, labels=labels)
+    exposed(light, statistics, SOFT, _params(statistics, SOFT), spacing, labels=labels)
     assert time.process_time() - started < 10

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import ndimage as ndi
@@ -7,8 +9,9 @@ from scipy import ndimage as ndi
 from cytocascade.bundle import Bundle
 from cytocascade.errors import CytoCascadeError
 from cytocascade.generation_options import GenerationOptions
+from cytocascade.imaging.exposure import MOST_SATURATED
 from cytocascade.types import GeneratedSample
-from cytocascade.volumes.generation import draw_volume_sample, render_volume_sample
+from cytocascade.volumes.generation import draw_volume_sample, expose, prepare_volume, render_volume_sample
 
 FAST = {"size": (14, 72, 72), "cells": 2, "shape_prior": "ellipsoid", "texture_steps": 2, "mask_steps": 8}
 
@@ -120,3 +123,19 @@ def test_options_for_volumes_are_refused_for_images(nuclei):
 def test_an_image_bundle_makes_no_volumes(nuclei):
     with pytest.raises(CytoCascadeError, match="no volumes"):
         draw_volume_sample(nuclei.bundle, GenerationOptions(), 0, 0)
+
+
+def test_bright_volumes_do_not_saturate(tiny_volumes):
+    drawn = draw_volume_sample(tiny_volumes, GenerationOptions.checked(**FAST), 1, 0)
+    gain = float(np.median([record.gain for record in tiny_volumes.imaging.records]))
+    top = round(drawn["background"]["level"] + 3 * gain)
+    output = tiny_volumes.imaging.output.model_copy(update={"high": top, "levels": []})
+    narrow = replace(tiny_volumes, imaging=tiny_volumes.imaging.model_copy(update={"output": output}))
+    bright = {**drawn, "background": {**drawn["background"], "gain": 4 * gain}}
+    prepared = prepare_volume(narrow, bright)
+    now, before = (
+        (expose(narrow, params, prepared)[prepared.labels > 0] == top).mean()
+        for params in (bright, {**bright, "exposed": False})
+    )
+    assert now < 2 * MOST_SATURATED
+    assert before > 10 * MOST_SATURATED

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cytocascade.imaging.background import draw_background
-from cytocascade.imaging.camera import add_noise, to_output
+from cytocascade.imaging.camera import add_noise
 from cytocascade.imaging.illumination import render_haze, render_illumination
 from cytocascade.imaging.level_profile import common_haze
 from cytocascade.imaging.measured_psf import MeasuredPsf
@@ -83,7 +83,7 @@ class FineTuning:
     background_texture: float = 1.0
 
 
-def expose_volume(
+def take_volume(
     light: FloatArray,
     statistics: ImagingStatistics,
     microscope: Microscope,
@@ -96,7 +96,7 @@ def expose_volume(
     extent: FloatArray | None = None,
     grain_extent: FloatArray | None = None,
     tuning: FineTuning | None = None,
-) -> Array:
+) -> FloatArray:
     """Return the stack that a camera takes of the light of cells.
 
     Parameters
@@ -124,8 +124,8 @@ def expose_volume(
 
     Returns
     -------
-    ndarray of the fitted dtype, (planes, Y, X)
-        In the grey levels of the fitted images.
+    ndarray of float32, (planes, Y, X)
+        In the image's units, neither rounded nor clipped.
     """
     clean = focus(light, microscope, spacing, labels=labels, out_step=out_step, planes=planes)
     tuning = FineTuning() if tuning is None else tuning
@@ -141,7 +141,7 @@ def expose_volume(
     grains = plane_grains(seed, covariance, shape, count, sigma, noise=tuning.grain_noise)
     surface = render_illumination(params["illumination"], shape)
     levels = plane_levels(clean, microscope, params)
-    stack = np.empty(clean.light.shape, dtype=statistics.output.dtype)
+    stack = np.empty(clean.light.shape, dtype=np.float32)
     for plane, (texture, grain, level) in enumerate(zip(textures, grains, levels, strict=True)):
         light = clean.light[plane]
         if grain_extent is not None:
@@ -149,7 +149,7 @@ def expose_volume(
         background, image = _joined(
             light, clean.inside[plane], surface + texture + np.float32(level), params, statistics
         )
-        noisy = add_noise(
+        stack[plane] = add_noise(
             image,
             background,
             1.0 if extent is None else 1.0 - (1.0 - tuning.noise_share) * extent[plane],
@@ -158,7 +158,6 @@ def expose_volume(
             factor=tuning.background_noise,
             gain=tuning.photon_gain,
         )
-        stack[plane] = to_output(noisy, statistics)
     return stack
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -14,7 +14,9 @@ from cytocascade.bundle import Bundle
 from cytocascade.generation import cell_descriptors, edge_factor, grain_strengths
 from cytocascade.generation_options import GenerationOptions, field_shape
 from cytocascade.images.descriptors import SHAPE_NAMES
-from cytocascade.imaging.volume import FineTuning, draw_volume_background, expose_volume
+from cytocascade.imaging.camera import to_output
+from cytocascade.imaging.exposure import dimmed
+from cytocascade.imaging.volume import FineTuning, draw_volume_background, take_volume
 from cytocascade.population import paint_labels
 from cytocascade.population.placement import PlacedCell
 from cytocascade.population.volume import place_volume
@@ -73,6 +75,7 @@ def draw_volume_sample(bundle: Bundle, options: GenerationOptions, seed: int, in
         "descriptors": [[round(float(value), 6) for value in row] for row in descriptors],
         "cell_seed": derive_seed(seed, *keys, "cell"),
         "aligned": True,
+        "exposed": True,
     }
     if options.shape_bank is not None:
         params["shape_bank"] = SurfaceBank.load(options.shape_bank).hash
@@ -206,7 +209,20 @@ def _light(
 
 
 def expose(bundle: Bundle, params: dict[str, Any], prepared: PreparedVolume) -> Array:
-    """Take the picture: optics, background, noise and the grey levels of the camera."""
+    """Take the picture: optics, background, noise and the grey levels of the camera.
+
+    Bright volumes are dimmed until their cells hardly saturate.
+    """
+    taken, background = _taken(bundle, params, prepared), params["background"]
+    # Params of samples that were made before volumes were dimmed do not tell.
+    if params.get("exposed") and (less := dimmed(taken[prepared.labels > 0], background, bundle.imaging)):
+        factor = np.float32(less["gain"] / background["gain"])
+        light = replace(prepared.light, light=prepared.light.light * factor)
+        taken = _taken(bundle, {**params, "background": less}, replace(prepared, light=light))
+    return to_output(taken, bundle.imaging)
+
+
+def _taken(bundle: Bundle, params: dict[str, Any], prepared: PreparedVolume) -> FloatArray:
     config = bundle.config
     tuning = FineTuning(
         noise_share=config.noise_share,
@@ -216,7 +232,7 @@ def expose(bundle: Bundle, params: dict[str, Any], prepared: PreparedVolume) -> 
         photon_gain=config.photon_gain,
         background_texture=config.background_texture,
     )
-    return expose_volume(
+    return take_volume(
         prepared.light.light,
         bundle.imaging,
         bundle.volume_parts()[1].microscope,
