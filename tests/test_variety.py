@@ -115,3 +115,30 @@ def test_bright_images_do_not_saturate(nuclei):
     )
     assert now < 3 * MOST_SATURATED
     assert before > 10 * MOST_SATURATED
+
+
+def test_neighbours_are_about_as_bright_as_each_other(nuclei):
+    params = draw_sample(nuclei.bundle, GenerationOptions(size=(256, 256), mask_steps=4, texture_steps=2), 0, 0)
+    now, alone = (
+        prepare_field(nuclei.bundle, those)
+        for those in (params, {name: value for name, value in params.items() if name != "neighbours_alike"})
+    )
+    assert np.array_equal(now.labels, alone.labels)
+    # Mean squared difference of touching cells, relative to that of any two cells.
+    unlike = []
+    for field in (now, alone):
+        light = {place.index: field.brightness[place.index] for place in field.placed}
+        values = np.array(list(light.values()))
+        pairs = [(one, other) for one in field.placed for other in field.placed if one.index < other.index]
+        near = [
+            (one.index, other.index) for one, other in pairs if np.hypot(*np.subtract(one.corner, other.corner)) < 30
+        ]
+        unlike.append(np.mean([(light[one] - light[other]) ** 2 for one, other in near]) / (2 * values.var()))
+    assert unlike[0] < 0.75 * unlike[1]
+
+
+def test_cells_that_do_not_touch_may_be_close():
+    varied = [ImageVariety.drawn(1.0, 0, "sample", index).on(PopulationOverrides()) for index in range(100)]
+    near = [(wish.p_cluster - wish.touching_rate) / (1 - wish.touching_rate) for wish in varied]
+    assert 0.15 < np.mean(near) < 0.35
+    assert max(near) <= 0.5 + 1e-3

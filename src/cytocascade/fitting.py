@@ -33,6 +33,7 @@ from cytocascade.masks.pipelines import PipelineMasks
 from cytocascade.network_fitting import fit_network, known_styles
 from cytocascade.population import fit_population
 from cytocascade.population.cells import CellStatistics
+from cytocascade.population.neighbours import fit_neighbours
 from cytocascade.textures.fringes import with_aligned_fringes
 from cytocascade.textures.model import Textures
 from cytocascade.types import AnnotatedImage, AnnotatedStack, FloatArray
@@ -180,6 +181,8 @@ def fit_images(
         sparse=any(image.sparse for image in images),
         seed=options.seed,
     )
+    if magnify and cells.modality == "fluorescence":
+        population = population.model_copy(update={"neighbours_alike": fit_neighbours(images)})
     report("statistics", 1, 2, "background and noise")
     gains = [entry.gain for entry in cells.calibration]
     imaging = with_gains(fit_imaging(images), gains)

@@ -35,6 +35,7 @@ from cytocascade.population import (
     place_cells,
 )
 from cytocascade.population.field import Contacts, FieldCell, assemble_signal, nearest_outline
+from cytocascade.population.neighbours import USUAL, alike
 from cytocascade.population.placement import PlacedCell
 from cytocascade.population.room import with_rim, with_room
 from cytocascade.seeding import derive_seed, numpy_generator
@@ -84,8 +85,14 @@ def draw_sample(bundle: Bundle, options: GenerationOptions, seed: int, index: in
         "aligned": True,
         "roomy": config.modality == "fluorescence",
         "exposed": config.modality == "fluorescence",
+        **({} if config.modality == "phase" else {"neighbours_alike": _neighbours_alike(bundle)}),
         **({} if variety.seam is None else {"seam": variety.seam, "seam_width": variety.seam_width}),
     }
+
+
+def _neighbours_alike(bundle: Bundle) -> float:
+    measured = bundle.population.neighbours_alike
+    return USUAL if measured is None else measured
 
 
 def render_sample(
@@ -131,6 +138,8 @@ class PreparedField:
         The cells that `PlacedCell.index` refers to, on the field's pixels.
     distance, signal : ndarray, (n, S, S) float32
         Signed distance and relative signal of the cells on the canonical grid, of 64 pixels or with room around them.
+    brightness : ndarray, (n,) float32
+        Logarithm of how bright they are.
     labels : ndarray of uint16 or uint32
         Instance labels of the field.
     drawn, rejected, unplaced : int
@@ -141,6 +150,7 @@ class PreparedField:
     cells: list[FieldCell]
     distance: FloatArray
     signal: FloatArray
+    brightness: FloatArray
     labels: Array
     drawn: int
     rejected: int
@@ -195,10 +205,38 @@ def prepare_field(
     labels, owner_of = paint_labels(placed.cells, shapes, shape, owner=None if contacts is None else contacts.owner)
     order = [owner_of[label] for label in sorted(owner_of)]
     used = sorted({place.index for place in order})
+    descriptors = _with_light_alike(bundle, params, descriptors, placed.cells, cells)
+    wishes = for_networks(descriptors, factors, config.zoom)
     signal = _textures(bundle, masks.distance, wishes, seeds, used, options, workers, partial(light, align=align))
     if roomy:
         signal = with_rim(signal, distance)
-    return PreparedField(order, cells, distance, signal, labels, masks.drawn, masks.rejected, placed.rejected)
+    brightness = descriptors[:, len(SHAPE_NAMES)]
+    return PreparedField(
+        order, cells, distance, signal, brightness, labels, masks.drawn, masks.rejected, placed.rejected
+    )
+
+
+def _with_light_alike(
+    bundle: Bundle,
+    params: dict[str, Any],
+    descriptors: FloatArray,
+    placed: Sequence[PlacedCell],
+    cells: Sequence[FieldCell],
+) -> FloatArray:
+    """Return the descriptors with neighbours about as bright as each other, as far as their sizes do not tell."""
+    # Params of samples that were made before neighbours were alike do not tell how much.
+    if "neighbours_alike" not in params or not placed:
+        return descriptors
+    spacing = np.asarray(bundle.config.spacing)
+    which = [place.index for place in placed]
+    centres = [(np.add(place.corner, np.divide(cells[place.index].mask.shape, 2))) * spacing for place in placed]
+    size, light = descriptors[which, 0], descriptors[which, len(SHAPE_NAMES)]
+    told = bundle.cells.slope("brightness", by="log_area") * size
+    diameter, correlation = bundle.population.median_diameter, params["neighbours_alike"]
+    mixed = told + alike(light - told, np.asarray(centres), diameter, correlation)
+    result = descriptors.copy()
+    result[which, len(SHAPE_NAMES)] = np.clip(mixed, light.min(), light.max())
+    return result
 
 
 @dataclass(frozen=True)
@@ -245,7 +283,7 @@ def compose_field(bundle: Bundle, params: dict[str, Any], prepared: PreparedFiel
 def clean_field(bundle: Bundle, params: dict[str, Any], prepared: PreparedField) -> CleanField:
     """Add up the light of the cells, and render the background that it throws haze on."""
     config, drawn = bundle.config, params["background"]
-    brightness = np.exp(cell_descriptors(params)[:, len(SHAPE_NAMES)].astype(np.float64))
+    brightness = np.exp(prepared.brightness.astype(np.float64))
     if config.modality == "phase":
         brightness[:] = 1.0
     level = float(drawn["gain"]) * params["options"]["brightness_scale"] * brightness

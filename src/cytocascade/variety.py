@@ -24,6 +24,9 @@ CROWDED = 1.0
 MOST_TOUCHING = 0.7
 """Largest share of touching cells that is drawn."""
 
+MOST_NEAR = 0.5
+"""Largest share of the cells that touch no other but have one close by, of those that do not touch."""
+
 MOST_PRESSED = 0.8
 """Largest share of the gathered cells that are pressed against another: part of them is hidden by it, and they share a
 long border. Label images cannot tell how cells overlap, so none of this is fitted."""
@@ -47,6 +50,8 @@ class ImageVariety(BaseModel):
     """Factor on the number of cells."""
     touching: float | None = None
     """Share of cells that touch another; none: as fitted."""
+    near: float | None = None
+    """Share of the cells with another close by among those that touch none; none: as fitted."""
     overlap: float | None = None
     """Share of the gathered cells that are pressed against another; none: as fitted."""
     seam: float | None = None
@@ -76,10 +81,12 @@ class ImageVariety(BaseModel):
         generator = numpy_generator(seed, *keys, "variety")
         low, high = (variety * math.log(end) for end in (SPARSEST, DENSEST))
         density, crowded, touching, light, pressed, seam, width = generator.random(7)
+        near = generator.random()
         gathered = crowded < CROWDED * variety
         return cls(
             density=round(math.exp(low + (high - low) * density), 4),
             touching=round(MOST_TOUCHING * touching, 4) if gathered else None,
+            near=round(MOST_NEAR * near, 4) if gathered else None,
             overlap=round(MOST_PRESSED * pressed, 4) if gathered else None,
             seam=round(DARKEST_SEAM + (BRIGHTEST_SEAM - DARKEST_SEAM) * seam, 4) if gathered else None,
             seam_width=round(NARROWEST_SEAM + (WIDEST_SEAM - NARROWEST_SEAM) * width, 4) if gathered else None,
@@ -94,6 +101,7 @@ class ImageVariety(BaseModel):
             update["density"] = self.density
         if self.touching is not None and population.touching_rate is None and population.p_cluster is None:
             update["touching_rate"] = self.touching
+            update["p_cluster"] = round(self.touching + (1 - self.touching) * (self.near or 0.0), 4)
         if self.overlap is not None and population.overlap_rate is None:
             update["overlap_rate"] = self.overlap
         return population.model_copy(update=update)

@@ -78,6 +78,13 @@ class CellStatistics(BaseModel):
         prior = _moved(_evenly(np.asarray(descriptors, dtype=np.float64), MOST_PRIOR), np.asarray(self.rows))
         return self.model_copy(update={"prior": [*self.prior, *_written(prior)]})
 
+    def slope(self, of: str, by: str) -> float:
+        """Return how much descriptor `of` grows with descriptor `by`, shrunk towards 0 the fewer cells tell."""
+        y, x = (np.asarray(self.rows)[:, self.names.index(name)] for name in (of, by))
+        if np.ptp(x) == 0:
+            return 0.0
+        return float(np.cov(x, y)[0, 1] / np.var(x, ddof=1)) * len(x) / (len(x) + PRIOR_WORTH)
+
     def draw(
         self, count: int, generator: np.random.Generator, *, area_scale: float = 1.0, reach: float = 0.0
     ) -> FloatArray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,6 +13,7 @@ from scipy.spatial.distance import cdist
 
 from cytocascade.errors import CytoCascadeError
 from cytocascade.population.gaps import CellOutlines, cell_outlines, gap_matrix, group_sizes, sequential_gaps
+from cytocascade.recorded import LeftOutUnset, Recorded
 from cytocascade.seeding import numpy_generator
 from cytocascade.types import Array
 
@@ -58,7 +60,7 @@ class ImageArrangement(BaseModel):
     """Distance of the centroid to the nearest centroid visited before, in micrometres."""
 
 
-class PopulationStatistics(BaseModel):
+class PopulationStatistics(Recorded):
     """What has to be known about real fields to fill synthetic ones alike."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -87,6 +89,8 @@ class PopulationStatistics(BaseModel):
     """Sizes of the groups whose members are closer than `cluster_gap` to another member."""
     touching_sizes: list[int] = Field(default_factory=list)
     """Sizes of the groups of touching cells."""
+    neighbours_alike: Annotated[float | None, LeftOutUnset()] = None
+    """Correlation of the light of nearest neighbours in fluorescence images; none: not measured."""
 
 
 def fit_population(

@@ -53,7 +53,7 @@ def draw_volume_sample(bundle: Bundle, options: GenerationOptions, seed: int, in
     keys = ("sample", index)
     # Groups of touching bodies are left as fitted: stacks show too few to gather them otherwise.
     variety = ImageVariety.drawn(options.variety, seed, *keys).model_copy(
-        update={"touching": None, "overlap": None, "seam": None}
+        update={"touching": None, "near": None, "overlap": None, "seam": None}
     )
     wanted = VolumeOverrides(
         **variety.on(options.population()).model_dump(), arrangement=options.arrangement, packing=options.packing
