@@ -34,6 +34,13 @@ def test_light_varies_around_that_of_the_real_cells():
     assert 0.35 < gains.std() < 0.65
 
 
+def test_neighbours_are_alike_by_anything_up_to_what_was_measured():
+    factors = [ImageVariety.drawn(0.8, 0, "sample", index).alike for index in range(200)]
+    assert 0.2 - 1e-6 < min(factors) < 0.25
+    assert 0.95 < max(factors) <= 1.0
+    assert ImageVariety().alike == 1.0
+
+
 def test_more_variety_gives_more_different_counts(nuclei):
     plain, varied = counts(nuclei, 0.0), counts(nuclei, 1.0)
     assert np.log(varied).std() > np.log(plain).std()

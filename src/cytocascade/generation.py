@@ -85,12 +85,14 @@ def draw_sample(bundle: Bundle, options: GenerationOptions, seed: int, index: in
         "aligned": True,
         "roomy": config.modality == "fluorescence",
         "exposed": config.modality == "fluorescence",
-        **({} if config.modality == "phase" else {"neighbours_alike": _neighbours_alike(bundle)}),
+        "neighbours_alike": round(variety.alike * _neighbours_alike(bundle), 4),
         **({} if variety.seam is None else {"seam": variety.seam, "seam_width": variety.seam_width}),
     }
 
 
 def _neighbours_alike(bundle: Bundle) -> float:
+    if bundle.config.modality == "phase":
+        return 0.0
     measured = bundle.population.neighbours_alike
     return USUAL if measured is None else measured
 
@@ -225,15 +227,15 @@ def _with_light_alike(
 ) -> FloatArray:
     """Return the descriptors with neighbours about as bright as each other, as far as their sizes do not tell."""
     # Params of samples that were made before neighbours were alike do not tell how much.
-    if "neighbours_alike" not in params or not placed:
+    correlation = params.get("neighbours_alike", 0.0)
+    if correlation == 0 or not placed:
         return descriptors
     spacing = np.asarray(bundle.config.spacing)
     which = [place.index for place in placed]
     centres = [(np.add(place.corner, np.divide(cells[place.index].mask.shape, 2))) * spacing for place in placed]
     size, light = descriptors[which, 0], descriptors[which, len(SHAPE_NAMES)]
     told = bundle.cells.slope("brightness", by="log_area") * size
-    diameter, correlation = bundle.population.median_diameter, params["neighbours_alike"]
-    mixed = told + alike(light - told, np.asarray(centres), diameter, correlation)
+    mixed = told + alike(light - told, np.asarray(centres), bundle.population.median_diameter, correlation)
     result = descriptors.copy()
     result[which, len(SHAPE_NAMES)] = np.clip(mixed, light.min(), light.max())
     return result

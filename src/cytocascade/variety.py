@@ -58,6 +58,8 @@ class ImageVariety(BaseModel):
     """Relative light along the borders of pressed cells, which then do not shine through each other; none: they do."""
     seam_width: float | None = None
     """Standard deviation of these borders, in diameters of the usual cell."""
+    alike: float = 1.0
+    """Factor on how alike in brightness neighbours are."""
     gain: float = 1.0
     """Factor on the light of all cells, while background and camera stay."""
     reach: float = 0.0
@@ -81,7 +83,7 @@ class ImageVariety(BaseModel):
         generator = numpy_generator(seed, *keys, "variety")
         low, high = (variety * math.log(end) for end in (SPARSEST, DENSEST))
         density, crowded, touching, light, pressed, seam, width = generator.random(7)
-        near = generator.random()
+        near, alike = generator.random(2)
         gathered = crowded < CROWDED * variety
         return cls(
             density=round(math.exp(low + (high - low) * density), 4),
@@ -90,6 +92,7 @@ class ImageVariety(BaseModel):
             overlap=round(MOST_PRESSED * pressed, 4) if gathered else None,
             seam=round(DARKEST_SEAM + (BRIGHTEST_SEAM - DARKEST_SEAM) * seam, 4) if gathered else None,
             seam_width=round(NARROWEST_SEAM + (WIDEST_SEAM - NARROWEST_SEAM) * width, 4) if gathered else None,
+            alike=round(1 - variety * alike, 4),
             gain=round(math.exp(variety * GAIN_SPREAD * _normal(light)), 4),
             reach=variety,
         )
