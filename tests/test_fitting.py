@@ -9,6 +9,7 @@ import pytest
 import torch
 from _phase import draw_phase
 
+from cytocascade import network_fitting
 from cytocascade.bundle import load_bundle
 from cytocascade.cascade import Cascade
 from cytocascade.errors import CytoCascadeError
@@ -61,6 +62,29 @@ def test_fitted_images_get_a_style_of_their_own(undisturbed: Path, nuclei: Casca
         assert fitted.styles == base.styles + 1
         assert fitted.model_copy(update={"styles": base.styles}) == base
         assert bundle.config.style == base.styles
+
+
+def test_few_cells_leave_part_of_what_the_base_knows(
+    undisturbed: Path,
+    nuclei: Cascade,
+    drawn_images: list[AnnotatedImage],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(network_fitting, "BASE_WORTH", 0)
+    fit(drawn_images, tmp_path / "all", OPTIONS, base=nuclei.bundle)
+    for name in ("masks", "textures"):
+        base = dict(getattr(nuclei.bundle, name).named_parameters())
+        trained = dict(getattr(load_bundle(tmp_path / "all"), name).named_parameters())
+        for key, kept in getattr(load_bundle(undisturbed), name).named_parameters():
+            if base[key].shape == kept.shape:
+                expected = torch.lerp(base[key], trained[key], 18 / 28)
+                # Bundles keep half precision.
+                assert torch.allclose(kept, expected, atol=1e-5, rtol=2e-3), key
+    moved = torch.stack(
+        [(trained[key] - base[key]).abs().max() for key in trained if base[key].shape == trained[key].shape]
+    )
+    assert moved.max() > 1e-4
 
 
 def test_base_is_not_changed(undisturbed: Path, nuclei: Cascade) -> None:

@@ -24,6 +24,9 @@ from cytocascade.masks.maskddpm import MASK_DENOISER, mask_batches
 from cytocascade.seeding import derive_seed
 from cytocascade.textures.model import TEXTURE_DENOISER, texture_batches, with_scalars
 
+BASE_WORTH = 10
+"""How many cells a base's weights outweigh once a network has been fine-tuned."""
+
 MASK_BUDGET, TEXTURE_BUDGET = 0.22, 0.63
 """Shares of the time budget; the rest is for reading, statistics and calibration."""
 
@@ -38,6 +41,10 @@ def fit_network(
     report: StageProgress,
 ) -> Denoiser:
     """Fine-tune (or train) one network of our own kind, resuming where it was left.
+
+    Fine-tuning on few cells takes back what the base knows of others (rare holes, faint cells), in every style. So the
+    fine-tuned weights are averaged with the base's, the more so the fewer cells there are (M. Wortsman et al., *Robust
+    fine-tuning of zero-shot models*, CVPR 2022).
 
     Parameters
     ----------
@@ -80,7 +87,10 @@ def fit_network(
             return mask_batches(cells.distance, told, styles, batch=options.batch, seed=seed)
         return texture_batches(cells, told, styles, batch=options.batch, steps=steps, seed=seed)
 
+    untrained = copy.deepcopy(model)
     train_stage(stage, model, batches, options, state, report, scratch=start is None)
+    if start is not None:
+        average_with(model, untrained, len(cells) / (len(cells) + BASE_WORTH))
     save_denoiser(finished, model)
     # Half precision is what the bundle keeps, so calibration must see it too.
     return load_denoiser(finished)
@@ -128,6 +138,14 @@ def train_stage(
         device=options.device,
         progress=lambda done, total, loss: report(stage, done, total, f"loss {loss:.4f}"),
     )
+
+
+def average_with(model: Network, other: Network, share: float) -> None:
+    """Average the weights of a network, in place, with those of another of its kind; `share` is its own weight."""
+    theirs = dict(other.named_parameters())
+    with torch.no_grad():
+        for name, own in model.named_parameters():
+            own.copy_(torch.lerp(theirs[name].to(own), own, share))
 
 
 def known_styles(base: Bundle | None) -> int:
