@@ -235,7 +235,8 @@ def _with_light_alike(
     centres = [(np.add(place.corner, np.divide(cells[place.index].mask.shape, 2))) * spacing for place in placed]
     size, light = descriptors[which, 0], descriptors[which, len(SHAPE_NAMES)]
     told = bundle.cells.slope("brightness", by="log_area") * size
-    mixed = told + alike(light - told, np.asarray(centres), bundle.population.median_diameter, correlation)
+    generator = numpy_generator(params["cell_seed"], "neighbours")
+    mixed = told + alike(light - told, np.asarray(centres), bundle.population.median_diameter, correlation, generator)
     result = descriptors.copy()
     result[which, len(SHAPE_NAMES)] = np.clip(mixed, light.min(), light.max())
     return result

@@ -24,6 +24,10 @@ def image(light: np.ndarray, centres: np.ndarray) -> AnnotatedImage:
     return AnnotatedImage(shown.astype(np.uint16), labels, (1.0, 1.0), "image")
 
 
+def mixed(seed: int, wanted: float) -> np.ndarray:
+    return alike(light(seed), grid(), DIAMETER, wanted, np.random.default_rng(1000 + seed))
+
+
 def light(seed: int, n: int = 64) -> np.ndarray:
     return 0.5 * np.random.default_rng(seed).standard_normal(n)
 
@@ -31,7 +35,7 @@ def light(seed: int, n: int = 64) -> np.ndarray:
 @pytest.mark.parametrize("wanted", [0.3, 0.55, 0.8])
 def test_light_correlates_as_wished_and_is_measured_as_such(wanted, monkeypatch):
     monkeypatch.setattr(neighbours, "USUAL_WORTH", 1e-6)
-    images = [image(alike(light(seed), grid(), DIAMETER, wanted), grid()) for seed in range(12)]
+    images = [image(mixed(seed, wanted), grid()) for seed in range(12)]
     assert fit_neighbours(images) == pytest.approx(wanted, abs=0.12)
 
 
@@ -48,15 +52,14 @@ def test_few_pairs_tell_little_and_none_nothing():
 
 
 def test_mean_and_spread_stay_and_far_cells_are_not_alike():
-    drawn = light(3)
-    mixed = alike(drawn, grid(), DIAMETER, 0.7)
-    assert mixed.mean() == pytest.approx(drawn.mean(), abs=1e-5)
-    assert mixed.std() == pytest.approx(drawn.std(), rel=1e-4)
-    rows = np.array([alike(light(seed), grid(), DIAMETER, 0.7) for seed in range(60)])
+    assert mixed(3, 0.7).mean() == pytest.approx(light(3).mean(), abs=1e-5)
+    assert mixed(3, 0.7).std() == pytest.approx(light(3).std(), rel=1e-4)
+    rows = np.array([mixed(seed, 0.7) for seed in range(60)])
     correlation, distance = np.corrcoef(rows.T), cdist(grid(), grid())
     assert correlation[distance > 6 * DIAMETER].mean() < 0.05 < 0.5 < correlation[distance < 1.5 * DIAMETER].mean()
 
 
 def test_without_neighbours_or_without_wish_light_stays():
-    assert np.array_equal(alike(light(0)[:2], grid()[:2], DIAMETER, 0.9), light(0)[:2].astype(np.float32))
-    assert np.allclose(alike(light(0), grid(), DIAMETER, 0.0), light(0), atol=1e-6)
+    few = alike(light(0)[:2], grid()[:2], DIAMETER, 0.9, np.random.default_rng(0))
+    assert np.array_equal(few, light(0)[:2].astype(np.float32))
+    assert np.allclose(mixed(0, 0.0), light(0), atol=1e-6)
