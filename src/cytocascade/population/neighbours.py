@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy import ndimage as ndi
-from scipy.spatial.distance import cdist
+from scipy.spatial import cKDTree
 
 from cytocascade.types import AnnotatedImage, Array, FloatArray
 
@@ -59,18 +59,17 @@ def fit_neighbours(images: Sequence[AnnotatedImage]) -> float:
         light, centres, diameter = _cells_of(image)
         if len(light) < _FEW:
             continue
-        distances = cdist(centres, centres)
-        np.fill_diagonal(distances, np.inf)
-        nearest = distances.argmin(axis=1)
-        near = distances.min(axis=1) < _NEAR * diameter
-        unlike += [float(value) for value in (light - light[nearest])[near] ** 2]
+        distance, index = cKDTree(centres).query(centres, k=2)
+        near = distance[:, 1] < _NEAR * diameter
+        unlike += [float(value) for value in (light - light[index[:, 1]])[near] ** 2]
         spread += [float(value) for value in (light - light.mean()) ** 2 * len(light) / (len(light) - 1)]
     # Most pairs are found from both sides.
     count = len(unlike) / 2
     if not count or np.mean(spread) == 0:
         return USUAL
     measured = 1.0 - float(np.mean(unlike)) / (2.0 * float(np.mean(spread)))
-    return float(np.clip((count * measured + USUAL_WORTH * USUAL) / (count + USUAL_WORTH), 0.0, 0.99))
+    shrunk = (count * measured + USUAL_WORTH * USUAL) / (count + USUAL_WORTH)
+    return round(float(np.clip(shrunk, 0.0, 0.99)), 4)
 
 
 def _cells_of(image: AnnotatedImage) -> tuple[Array, Array, float]:
