@@ -3,18 +3,18 @@
     python scripts/make_phase.py --data ../shared/data --work runs/phase --steps 2400
     python scripts/make_phase.py --data ../shared/data --work runs/phase-more --more 2000
     python scripts/make_phase.py --data ../shared/data --work runs/phase-most --more 3000
+    python scripts/make_phase.py --data ../shared/data --work runs/phase-fine --more 3000 --stages masks,textures
 
-The first starts from the shipped bundle `nuclei`, the others train the textures of the shipped `phase` further (the
-first 2400 steps were made before fringes were aligned, see `cytocascade.textures.fringes`). All can be interrupted,
-and go on by the same command. The split is fixed here: the images SEEN were learned from, all others of the set never
-were, so that they can serve as validation and test images for a cascade that is fitted from this base
-(`benchmarks/benefit.py` tests on those of odd number).
+The first starts from the shipped bundle `nuclei`, the others train networks of the shipped `phase` further (the first
+2400 steps were made before fringes were aligned, see `cytocascade.textures.fringes`; all but the last before crops were
+sampled twice as finely). All can be interrupted, and go on by the same command. The split is fixed here: the images
+SEEN were learned from, all others of the set never were, so that they can serve as validation and test images for a
+cascade that is fitted from this base (`benchmarks/benefit.py` tests on those of odd number).
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,11 +23,12 @@ import tifffile
 from cytocascade.bundle import Bundle, find_bundle, load_bundle, pretrained_folder, save_bundle
 from cytocascade.calibration.calibrate import calibrate
 from cytocascade.diffusion.checkpoints import load_denoiser, save_denoiser
-from cytocascade.diffusion.denoiser import Denoiser
+from cytocascade.diffusion.denoiser import Denoiser, refolded
 from cytocascade.diffusion.training import TrainingConfig, train
 from cytocascade.fitting import FitOptions, fit
-from cytocascade.images.cells import extract_cells
+from cytocascade.images.cells import FINE, SingleCells, extract_cells
 from cytocascade.images.descriptors import SHAPE_NAMES, describe_cells, for_networks
+from cytocascade.masks.maskddpm import mask_batches
 from cytocascade.textures.fringes import with_aligned_fringes
 from cytocascade.textures.model import texture_batches, with_scalars
 from cytocascade.types import AnnotatedImage
@@ -49,7 +50,7 @@ at once.
 | fitted on | 6 images of Usiigaci's training set ({images} of the development copy), {cells} whole cells |
 | never seen | all other images of this set: use those to test |
 | pixel | spacing unknown (10x objective); statistics are in pixels |
-| crop | 64 x 64 pixels; every cell is magnified until it fills it |
+| crop | 64 x 64 pixels, sampled twice as finely; every cell is magnified until it fills it |
 | started from | `nuclei` |
 | steps | {steps}, batches of 32 cells |
 | licence | images under the MIT License, see below; weights under the project's licence |
@@ -77,33 +78,47 @@ class Shown:
             print(line, remark, flush=True)
 
 
-def with_more(bundle: Bundle, images: list[AnnotatedImage], options: argparse.Namespace) -> Bundle:
-    """Return the bundle with textures that were trained further, calibrated anew."""
-    config, textures, show = bundle.config, copy.deepcopy(bundle.textures), Shown()
-    assert isinstance(textures, Denoiser)
-    cells = extract_cells(images, crop_spacing=config.crop_spacing, modality=config.modality, zoom=config.zoom)
-    described = for_networks(describe_cells(cells), cells.zoom, config.zoom)[:, len(SHAPE_NAMES) :]
-    told, styles = with_scalars(described, textures.config.scalars), [config.style] * len(cells)
-    done = config.training["steps"]["textures"]
-    seed = 123 + done - FIRST
-    options.work.mkdir(parents=True, exist_ok=True)
-    finished = options.work / "textures.safetensors"
+def trained_further(stage: str, bundle: Bundle, cells: SingleCells, options: argparse.Namespace) -> Denoiser:
+    """Return a network of the bundle (``masks`` or ``textures``) that was trained further on the cells."""
+    finished = options.work / f"{stage}.safetensors"
     if not finished.exists():
-        aligned = with_aligned_fringes(cells)
+        config, show = bundle.config, Shown()
+        described = for_networks(describe_cells(cells), cells.zoom, config.zoom)
+        styles = [config.style] * len(cells)
+        seed = 123 + config.training["steps"][stage] - FIRST
+        network = refolded(getattr(bundle, stage), 2 * cells.fineness)
+        if stage == "masks":
+            batch_at = mask_batches(cells.distance, described[:, : len(SHAPE_NAMES)], styles, batch=32, seed=seed)
+        else:
+            told = with_scalars(described[:, len(SHAPE_NAMES) :], network.config.scalars)
+            aligned = with_aligned_fringes(cells)
+            batch_at = texture_batches(aligned, told, styles, batch=32, steps=options.more, seed=seed)
+        options.work.mkdir(parents=True, exist_ok=True)
         train(
-            textures,
-            texture_batches(aligned, told, styles, batch=32, steps=options.more, seed=seed),
+            network,
+            batch_at,
             TrainingConfig(steps=options.more, batch=32, learning_rate=4e-4, warmup=50),
             seed=seed + 1,
-            checkpoint=options.work / "textures.safetensors.checkpoint.safetensors",
+            checkpoint=options.work / f"{stage}.safetensors.checkpoint.safetensors",
             device=options.device,
-            progress=lambda done, total, loss: show("textures", done, total, f"loss {loss:.4f}"),
+            progress=lambda done, total, loss: show(stage, done, total, f"loss {loss:.4f}"),
         )
-        save_denoiser(finished, textures)
-    steps = {**config.training["steps"], "textures": done + options.more}
+        save_denoiser(finished, network)
+    return load_denoiser(finished)
+
+
+def with_more(bundle: Bundle, images: list[AnnotatedImage], options: argparse.Namespace) -> Bundle:
+    """Return the bundle with networks that were trained further, calibrated anew."""
+    config = bundle.config
+    cells = extract_cells(
+        images, crop_spacing=config.crop_spacing, modality=config.modality, zoom=config.zoom, fineness=FINE
+    )
+    stages = options.stages.split(",")
+    networks = {stage: trained_further(stage, bundle, cells, options) for stage in stages}
+    steps = {name: count + options.more * (name in stages) for name, count in config.training["steps"].items()}
     config = config.model_copy(update={"training": {**config.training, "steps": steps}})
-    better = replace(bundle, config=config, textures=load_denoiser(finished))
-    return replace(better, config=calibrate(better, images, seed=0, progress=show))
+    better = replace(bundle, config=config, **networks)
+    return replace(better, config=calibrate(better, images, seed=0, progress=Shown()))
 
 
 def main() -> None:
@@ -112,7 +127,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=2400)
-    parser.add_argument("--more", type=int, help="steps to train the textures of the shipped bundle further")
+    parser.add_argument("--more", type=int, help="steps to train networks of the shipped bundle further")
+    parser.add_argument("--stages", default="textures", help="which networks: masks,textures")
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     images = [

@@ -144,7 +144,7 @@ def test_phase_contrast_is_measured_image_by_image(nuclei: Cascade, monkeypatch:
             )
             for gain in (50.0, 100.0, 100.0)
         ]
-        return phase_contrast(bundle, real, [field])
+        return phase_contrast(bundle, real, [field], usual_pixel(bundle))
 
     assert factor(1.0) == pytest.approx(1.0, abs=0.02)
     assert factor(1.2) == pytest.approx(1.2, abs=0.03)

@@ -116,7 +116,10 @@ def test_cells_of_very_different_sizes_are_magnified(nuclei: Cascade, tmp_path: 
     assert bundle.config.zoom is not None
     # Textures are told the factor as well.
     assert bundle.textures.config.scalars == nuclei.bundle.textures.config.scalars + 1
-    assert bundle.masks.config == nuclei.bundle.masks.config.model_copy(update={"styles": bundle.masks.config.styles})
+    # They have more detail than pixels at the one scale of all.
+    finer = {"size": 64, "fold": 4, "styles": bundle.masks.config.styles}
+    assert bundle.masks.config == nuclei.bundle.masks.config.model_copy(update=finer)
+    assert (bundle.fineness, nuclei.bundle.fineness) == (2, 1)
     sample = next(Cascade(bundle).generate(1, seed=0, size=(200, 300), cells=4, workers=1))
     assert 0 < sample.labels.max() <= 4
 
@@ -132,6 +135,7 @@ def test_base_that_knows_magnified_cells_serves_others_too(
     phase = fit([draw_phase()], tmp_path / "phase", OPTIONS, base=nuclei.bundle)
     plain = fit(drawn_images, tmp_path / "plain", OPTIONS, base=phase)
     assert plain.config.zoom is None
+    assert (plain.fineness, plain.masks.config.fold) == (1, 2)
     assert plain.textures.config.scalars == phase.textures.config.scalars
     assert next(Cascade(plain).generate(1, seed=0, workers=1)).labels.max() > 0
 

@@ -13,8 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cytocascade import __version__
 from cytocascade.diffusion.checkpoints import load_denoiser, load_network, save_denoiser
+from cytocascade.diffusion.denoiser import Denoiser
 from cytocascade.errors import CytoCascadeError
-from cytocascade.images.cells import Modality
+from cytocascade.images.cells import CROP_SIZE, Modality
 from cytocascade.images.zoom import Zoom
 from cytocascade.imaging.statistics import ImagingStatistics
 from cytocascade.masks.drawing import MaskModel
@@ -143,6 +144,11 @@ class Bundle:
     hash: str = ""
     shapes: MultiViewDenoiser | None = None
     volume: VolumeStatistics | None = None
+
+    @property
+    def fineness(self) -> int:
+        """Samples per canonical pixel that cells are painted with, along each axis."""
+        return max(1, self.textures.config.size // CROP_SIZE) if isinstance(self.textures, Denoiser) else 1
 
     def volume_parts(self) -> tuple[MultiViewDenoiser, VolumeStatistics]:
         """Return the parts that volumes need.

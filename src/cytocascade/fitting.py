@@ -21,7 +21,7 @@ from cytocascade.card import bundle_card
 from cytocascade.errors import CytoCascadeError
 from cytocascade.fitting_options import FitOptions, StageProgress
 from cytocascade.fitting_state import FitState, work_folder
-from cytocascade.images.cells import ZOOMED_EXTENT, SingleCells, detect_modality, extract_cells
+from cytocascade.images.cells import FINE, ZOOMED_EXTENT, SingleCells, detect_modality, extract_cells
 from cytocascade.images.descriptors import DESCRIPTOR_NAMES, describe_cells, for_networks
 from cytocascade.images.validation import MIN_AREA
 from cytocascade.images.zoom import Zoom
@@ -154,7 +154,8 @@ def fit_images(
         See `StageProgress`.
     magnify : bool
         Whether cells may be magnified, each by its own factor, where sizes differ much (our own networks only), and
-        debris is looked for: both in phase contrast, and not for volumes.
+        debris is looked for: both in phase contrast, and not for volumes. Crops of magnified cells are sampled `FINE`
+        times as finely: the largest cells, which are not magnified, have far more detail than they have pixels.
     """
     if options.stable_diffusion is not None:
         from cytocascade.stable_diffusion_fitting import found_base
@@ -168,7 +169,9 @@ def fit_images(
     if magnify and own_networks and cells.modality == "phase":
         zoom = Zoom.fit(images, cells.crop_spacing, extent=ZOOMED_EXTENT)
     if zoom is not None:
-        cells = extract_cells(images, crop_spacing=cells.crop_spacing, modality=cells.modality, zoom=zoom)
+        cells = extract_cells(
+            images, crop_spacing=cells.crop_spacing, modality=cells.modality, zoom=zoom, fineness=FINE
+        )
     described = describe_cells(cells)
     seen = for_networks(described, cells.zoom, zoom)
     report("cells", 1, 1, f"{len(cells)} whole cells at {cells.crop_spacing:.3g} um per pixel")

@@ -13,6 +13,7 @@ import numpy as np
 from cytocascade.bundle import Bundle
 from cytocascade.errors import CytoCascadeError
 from cytocascade.generation_options import GenerationOptions, field_shape
+from cytocascade.images.cells import fineness_of
 from cytocascade.images.descriptors import (
     DESCRIPTOR_NAMES,
     SHAPE_NAMES,
@@ -139,7 +140,8 @@ class PreparedField:
     cells : list of FieldCell
         The cells that `PlacedCell.index` refers to, on the field's pixels.
     distance, signal : ndarray, (n, S, S) float32
-        Signed distance and relative signal of the cells on the canonical grid, of 64 pixels or with room around them.
+        Signed distance (canonical pixels) and relative signal of the cells on the canonical grid, of 64 pixels, more
+        finely sampled, or with room around them.
     brightness : ndarray, (n,) float32
         Logarithm of how bright they are.
     labels : ndarray of uint16 or uint32
@@ -199,7 +201,9 @@ def prepare_field(
         workers=workers,
     )
     distance = with_room(masks.distance) if roomy else masks.distance
-    cells = _on_grid(bundle, distance, descriptors[:, : len(SHAPE_NAMES)], factors, seeds, thorough=concave)
+    fineness = fineness_of(masks.distance)
+    shaped = descriptors[:, : len(SHAPE_NAMES)]
+    cells = _on_grid(bundle, distance, shaped, factors, seeds, thorough=concave, fineness=fineness)
     shapes = [cell.mask for cell in cells]
     shape = tuple(params["shape"])
     placed = place_cells(shapes, shape, placement)
@@ -373,13 +377,16 @@ def _on_grid(
     seeds: Sequence[int],
     *,
     thorough: bool,
+    fineness: int,
 ) -> list[FieldCell]:
     config = bundle.config
     cells = []
     for outline, shape, factor, seed in zip(distance, shapes, factors, seeds):
         solidity = wished_solidity(shape) + config.solidity_shift
         scale, roughness = config.scale_at(factor), config.outline_roughness
-        cell = nearest_outline(outline, scale, solidity, roughness=roughness, seed=seed, thorough=thorough)
+        cell = nearest_outline(
+            outline, scale, solidity, roughness=roughness, seed=seed, thorough=thorough, fineness=fineness
+        )
         if cell is None:
             raise CytoCascadeError(
                 "a mask has no pixel in the field", hint="The spacing is too coarse for these cells."

@@ -13,7 +13,7 @@ from torch import nn
 
 from cytocascade.bundle import Bundle
 from cytocascade.diffusion.checkpoints import load_denoiser, save_denoiser
-from cytocascade.diffusion.denoiser import Denoiser, DenoiserConfig
+from cytocascade.diffusion.denoiser import Denoiser, DenoiserConfig, refolded
 from cytocascade.diffusion.network import Network
 from cytocascade.diffusion.training import Batch, TrainingConfig, train
 from cytocascade.fitting_options import FitOptions, StageProgress
@@ -76,7 +76,13 @@ def fit_network(
     fresh = MASK_DENOISER if stage == "masks" else TEXTURE_DENOISER
     split = len(SHAPE_NAMES)
     told = described[:, :split] if stage == "masks" else described[:, split:]
-    shape = {"styles": 1 + known_styles(base), "scalars": told.shape[1]}
+    fineness = cells.fineness
+    shape = {
+        "styles": 1 + known_styles(base),
+        "scalars": told.shape[1],
+        "size": fresh.size * fineness,
+        "fold": fresh.fold * fineness,
+    }
     model = _starting_model(start, fresh.model_copy(update=shape), options.seed)
     told = with_scalars(told, model.config.scalars)
     styles = [model.config.styles - 1] * len(cells)
@@ -163,7 +169,7 @@ def _share(stage: str, options: FitOptions) -> float:
 
 
 def _starting_model(base: Denoiser | None, config: DenoiserConfig, seed: int) -> Denoiser:
-    """Return a copy of the base that can be told what `config` says, or a new network.
+    """Return a copy of the base that can be told what `config` says, at its resolution, or a new network.
 
     The copy has one more data-set embedding, the mean of the others; what the base was never told has no
     influence yet.
@@ -172,7 +178,7 @@ def _starting_model(base: Denoiser | None, config: DenoiserConfig, seed: int) ->
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(seed, "weights"))
             return Denoiser(config)
-    model = copy.deepcopy(base)
+    model = copy.deepcopy(base) if base.config.fold == config.fold else refolded(base, config.fold)
     known = model.style.weight.detach()
     model.style = nn.Embedding(len(known) + 1, known.shape[1], _weight=torch.cat([known, known.mean(0, keepdim=True)]))
     more = config.scalars - model.config.scalars

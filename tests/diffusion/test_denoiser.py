@@ -4,7 +4,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from cytocascade.diffusion.denoiser import DenoiserConfig
+from cytocascade.diffusion.denoiser import DenoiserConfig, refolded
 
 from .conftest import MakeDenoiser
 
@@ -85,3 +85,34 @@ def test_parameter_count_counts_every_weight(make_denoiser: MakeDenoiser) -> Non
 def test_impossible_shapes_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValidationError):
         DenoiserConfig(**wrong)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("fold", "size"), [(4, 32), (8, 64), (2, 16)])
+def test_refolded_network_takes_samples_of_another_resolution(
+    make_denoiser: MakeDenoiser, fold: int, size: int
+) -> None:
+    model = make_denoiser(condition_channels=1, scalars=2)
+    other = refolded(model, fold)
+    assert (other.config.fold, other.config.size, other.noise_shift) == (fold, size, fold / 2)
+    found = other(noise(2, 1, size, size), torch.tensor(300), noise(2, 1, size, size, seed=1), noise(2, 2, seed=2))
+    assert found.shape == (2, 1, size, size)
+
+
+@torch.no_grad()
+def test_u_net_sees_in_finer_samples_what_it_saw_in_coarse_ones(make_denoiser: MakeDenoiser) -> None:
+    model = make_denoiser()
+    features = noise(1, model.config.stem_width, 16, 16)
+    larger = features.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    inner = slice(1, -1)
+    coarse, fine = model.fold(features), refolded(model, 4).fold(larger)
+    assert torch.allclose(coarse[..., inner, inner], fine[..., inner, inner], atol=1e-5)
+
+
+@torch.no_grad()
+def test_there_and_back_again_is_the_network_itself(make_denoiser: MakeDenoiser) -> None:
+    model = make_denoiser(scalars=2)
+    again = refolded(refolded(model, 4), 2)
+    assert again.config == model.config
+    for name, weight in model.state_dict().items():
+        assert torch.allclose(again.state_dict()[name], weight, atol=1e-6), name

@@ -34,3 +34,11 @@ def test_true_velocity_leads_back_to_the_clean_sample() -> None:
         implied = (x - kept.sqrt() * clean) / (1 - kept).sqrt()
         x = schedule.step(training.get_velocity(clean, implied, timestep[None]), timestep, x).prev_sample
     assert torch.allclose(x, clean, atol=2e-3)
+
+
+def test_shift_makes_the_noise_stronger_at_every_timestep() -> None:
+    plain, shifted = training_schedule().alphas_cumprod, training_schedule(2.0).alphas_cumprod
+    clear = plain > 1e-3
+    ratio = ((1 - shifted) / shifted) / ((1 - plain) / plain)
+    assert torch.allclose(ratio[clear], torch.full_like(ratio[clear], 4.0), rtol=1e-2)
+    assert torch.allclose(shifted, sampling_schedule(2.0).alphas_cumprod)

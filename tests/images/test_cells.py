@@ -15,6 +15,7 @@ from cytocascade.images.cells import (
     extract_cells,
     signed_distance,
 )
+from cytocascade.images.descriptors import describe_cells
 from cytocascade.types import AnnotatedImage
 
 SIDE = CROP_SIZE + 2 * CROP_MARGIN
@@ -248,3 +249,14 @@ def test_signed_distance_is_in_micrometres() -> None:
     found = signed_distance(mask, (0.5, 0.5))
     assert found[4, 10] == pytest.approx(5.5 * 0.5)
     assert found[4, 0] == pytest.approx(-4.5 * 0.5)
+
+
+def test_finer_crops_show_the_same_cells_with_more_samples() -> None:
+    plain, fine = (extract_cells([discs()], crop_spacing=1.0, fineness=f) for f in (1, 2))
+    assert (plain.fineness, fine.fineness) == (1, 2)
+    assert fine.signal.shape[-1] == 2 * SIDE
+    blocks = fine.distance.reshape(len(fine), SIDE, 2, SIDE, 2).mean(axis=(2, 4))
+    near = np.abs(plain.distance) < 8
+    assert np.abs(blocks - plain.distance)[near].max() < 0.4
+    # How large and how bright cells are does not depend on it.
+    assert np.allclose(describe_cells(fine)[:, [0, 3]], describe_cells(plain)[:, [0, 3]], atol=0.1)

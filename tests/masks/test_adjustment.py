@@ -37,3 +37,14 @@ def test_stretch_is_limited() -> None:
 def test_mask_that_would_leave_the_crop_stays() -> None:
     distance = ellipse(30, 20, 0.0)
     assert np.array_equal(adjust_mask(distance, 2600.0, 0.74), distance)
+
+
+def test_finer_samples_are_stretched_to_the_same_size() -> None:
+    y, x = (np.mgrid[:128, :128] - 63.5) / 2
+    fine = signed_distance((y / 18) ** 2 + (x / 13) ** 2 < 1, (0.5, 0.5))
+    adjusted = adjust_mask(fine, 850.0, 0.8)
+    region = regionprops((adjusted > 0).astype(np.uint8))[0]
+    assert region.area / 4 == pytest.approx(850, rel=0.02)
+    assert region.eccentricity == pytest.approx(0.8, abs=0.02)
+    # Still in canonical pixels.
+    assert adjusted.max() == pytest.approx(region.axis_minor_length / 4, abs=0.7)

@@ -9,6 +9,7 @@ from cytocascade.cascade import Cascade
 from cytocascade.diffusion.denoiser import Denoiser, DenoiserConfig
 from cytocascade.errors import CytoCascadeError
 from cytocascade.images.cells import CROP_MARGIN, CROP_SIZE, signed_distance
+from cytocascade.images.descriptors import describe_shape
 from cytocascade.masks.maskddpm import MAX_ATTEMPTS, clean_mask, mask_batches, sample_masks
 from cytocascade.masks.representation import FIELD_SIZE
 from cytocascade.types import BoolArray, FloatArray
@@ -174,3 +175,24 @@ def test_masks_do_not_depend_on_the_number_of_workers(nuclei: Cascade) -> None:
     shape = np.zeros((3, 3), np.float32)
     one, two = (sample_masks(nuclei.bundle.masks, range(3), shape, steps=3, workers=w) for w in (1, 2))
     assert np.array_equal(one.distance, two.distance)
+
+
+def test_finer_samples_are_diffused_as_finer_fields() -> None:
+    y, x = (np.mgrid[:192, :192] - 95.5) / 2
+    fine = (np.asarray([12.0, 16.0])[:, None, None] - np.hypot(y, x)).astype(np.float32)
+    shape = np.stack([describe_shape(one > 0) for one in fine[:, 32:-32, 32:-32]])
+    batch = mask_batches(fine, shape, None, batch=24, seed=0)(0)
+    assert batch.target.shape == (24, 1, 2 * FIELD_SIZE, 2 * FIELD_SIZE)
+    assert batch.condition.scalars is not None
+    area = (batch.target > 0).sum(dim=(1, 2, 3)).float()
+    wanted = 800 * torch.exp(batch.condition.scalars[:, 0] / 2)
+    assert float((area / wanted - 1).abs().mean()) < 0.06
+
+
+def test_distances_of_finer_masks_are_in_canonical_pixels() -> None:
+    y, x = (np.mgrid[:128, :128] - 63.5) / 2
+    # Truncated, as the network's own are.
+    found = clean_mask(np.clip(20.0 - np.hypot(y, x), -8, 8).astype(np.float32))
+    assert found is not None
+    assert found.max() == pytest.approx(20, abs=0.6)
+    assert np.abs(found - (20.0 - np.hypot(y, x)))[np.abs(found) < 10].max() < 0.8

@@ -301,3 +301,22 @@ def test_wavering_makes_dents_and_no_crinkles() -> None:
     step = np.diff(moved, axis=0)
     assert moved.std() > 0.7
     assert step.std() < 0.2 * moved.std()
+
+
+@pytest.mark.parametrize("roughness", [0.0, 0.4, -0.6])
+@pytest.mark.parametrize("scale", [(3.0, 3.0), (0.8, 0.8)])
+def test_finer_samples_of_a_mask_give_the_same_cell(roughness: float, scale: tuple[float, float]) -> None:
+    y, x = (np.mgrid[:128, :128] - 63.5) / 2
+    fine = (16.0 - np.hypot(y, x)).astype(np.float32)
+    wanted = to_field_grid(distance(16.0), scale, roughness=roughness, seed=2)
+    found = to_field_grid(fine, scale, roughness=roughness, seed=2, fineness=2)
+    assert wanted is not None
+    assert found is not None
+    assert found.size == wanted.size
+    # At its very middle and at the crop's border coarse samples tell less.
+    near = np.abs(wanted.depth) < 12 * scale[0]
+    assert np.abs(found.depth - wanted.depth)[near].max() < 0.1 * scale[0]
+    # Where its light is among the samples: twice as far from the middle.
+    middle, finer = 31.5, 63.5
+    apart = (found.coordinates - finer) - 2 * (wanted.coordinates - middle)
+    assert np.abs(apart)[:, near].max() < 0.4

@@ -113,3 +113,13 @@ def test_textures_are_learned_from_aligned_fringes(
     monkeypatch.setattr(fitting, "fit_network", lambda stage, cells, *_: seen.append(cells))
     fitting._fit_textures(cells, np.zeros((12, 6)), None, FitOptions(steps=1), None, print)
     assert np.array_equal(seen[0].signal, cells.signal) is not aligns
+
+
+def test_fringes_of_finer_crops_come_to_the_outline_too() -> None:
+    cells = drawn(1.2)
+    finer = [np.stack([ndi.zoom(one, 2, order=1) for one in each]) for each in (cells.signal, cells.distance)]
+    fine = replace(cells, signal=finer[0], distance=finer[1], known=np.ones(finer[0].shape, dtype=bool))
+    aligned = with_aligned_fringes(fine)
+    assert aligned.signal.shape == finer[0].shape
+    blocks = aligned.signal.reshape(len(cells), SIDE, 2, SIDE, 2).mean(axis=(2, 4))
+    assert strength(replace(cells, signal=blocks)) > 0.85 * strength(drawn(0.0))

@@ -12,7 +12,14 @@ import numpy as np
 from cytocascade.benefit.random_cells import TextureStatistics, fit_texture, lit, noise_fields, smooth_outlines
 from cytocascade.bundle import Bundle
 from cytocascade.calibration.fields import MOST_FIELDS, WANTED_CELLS, Field, variant
-from cytocascade.calibration.light import contrasted, edge_factors, phase_contrast, rim_of, texture_contrast
+from cytocascade.calibration.light import (
+    contrasted,
+    edge_factors,
+    phase_contrast,
+    rim_of,
+    texture_contrast,
+    usual_pixel,
+)
 from cytocascade.calibration.noise import fine_structure
 from cytocascade.errors import CytoCascadeError
 from cytocascade.generation import cell_descriptors, compose_field, draw_sample, prepare_field
@@ -200,16 +207,17 @@ def _as_slices(images: Sequence[AnnotatedImage]) -> list[AnnotatedImage]:
 def _calibrated(made: Simulator, images: Sequence[AnnotatedImage], seed: int) -> Bundle:
     """Return the bundle with edges, fine structure and contrast as random cells need them (see `calibration`)."""
     cv, deviation, edges, fine = [], [], [], []
+    pixel = usual_pixel(made.bundle)
     for image in images:
         table, background, noise = measure_image(image)
         cv.append(structure_cv(image.image, image.labels, background, table.label))
-        deviation.append(structure_spread(image.image, image.labels, background, table.label))
+        deviation.append(structure_spread(image.image, image.labels, background, table.label, smoothing=pixel))
         edges.append(edge_profile(image.image, image.labels, background, noise))
         fine.append(measure_fine_structure(image.image, image.labels, background))
     real_edge, real_fine = typical_profile(np.concatenate(edges)), FineStructure.joined(fine)
     bundle = variant(made.bundle, edge_factor=[], grain=[], grain_spread=0.0)
     if bundle.config.modality == "phase":
-        contrast = phase_contrast(bundle, deviation, _fields(replace(made, bundle=bundle), seed))
+        contrast = phase_contrast(bundle, deviation, _fields(replace(made, bundle=bundle), seed), pixel)
         return variant(bundle, texture_contrast=contrast, **fine_structure(bundle, real_fine, []))
     bundle = variant(bundle, rim=rim_of(bundle, real_edge))
     fields = _fields(replace(made, bundle=bundle), seed)

@@ -59,7 +59,7 @@ def calibrate(
        of the camera to the rise of the noise towards the cells.
     4. Contrast: the median coefficient of variation of the smoothed light inside cells, which is their
        structure without the noise; in phase contrast the median standard deviation of the light, without detail finer
-       than the pixel of the crop.
+       than the samples of the crop.
     5. Fine structure: textures are learned from noisy crops, so part of the camera's noise is in them, part was
        averaged away, and detail finer than the canonical pixel is lost; noise and grain make up for it.
 
@@ -81,7 +81,8 @@ def calibrate(
     """
     known = BundleConfig.model_fields
     bundle = variant(bundle, **{name: known[name].get_default(call_default_factory=True) for name in CALIBRATED})
-    real = _measure_real(images, usual_pixel(bundle))
+    pixel = usual_pixel(bundle) / bundle.fineness
+    real = _measure_real(images, pixel)
     bundle = variant(
         bundle,
         outline_roughness=outline_roughness(bundle, real.solidity, seed, progress),
@@ -99,7 +100,7 @@ def calibrate(
         bundle = variant(bundle, texture_contrast=contrast)
         fields = [(params, contrasted(prepared, contrast)) for params, prepared in fields]
     else:
-        bundle = variant(bundle, texture_contrast=phase_contrast(bundle, real.deviation, fields))
+        bundle = variant(bundle, texture_contrast=phase_contrast(bundle, real.deviation, fields, pixel))
     bundle = variant(bundle, **fine_structure(bundle, real.fine, fields))
     config = bundle.config
     progress(

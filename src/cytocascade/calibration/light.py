@@ -77,28 +77,32 @@ def _structure_cv(bundle: Bundle, contrast: float, field: Field) -> Array:
 
 
 def usual_pixel(bundle: Bundle) -> float:
-    """Return the pixel of the crop, in pixels of the images, at the magnification of the usual cell."""
+    """Return the pixel of the crop, in pixels of the images, at the magnification of the usual cell.
+
+    Crops may be sampled more finely, see `Bundle.fineness`.
+    """
     rows = np.asarray(bundle.cells.rows, dtype=np.float32)
     return float(np.mean(bundle.config.scale_at(float(np.median(zoom_factors(rows, bundle.config.zoom))))))
 
 
-def phase_contrast(bundle: Bundle, real: Sequence[Array], fields: Sequence[Field]) -> float:
+def phase_contrast(bundle: Bundle, real: Sequence[Array], fields: Sequence[Field], pixel: float) -> float:
     """Return the factor on the light at which phase-contrast cells are as dark and bright at once as the real ones.
 
     Detail finer than the pixel of the crop is lost. It must not be made up for by what is coarser: fringes would
-    become too strong. So both are compared smoothed by the pixel of the usual cell.
+    become too strong. So both are compared smoothed by `pixel`.
 
     Parameters
     ----------
     bundle : Bundle
         With textures of contrast 1.
     real : sequence of ndarray
-        Standard deviation of the light in every cell (see `images.noise.structure_spread`), smoothed by `usual_pixel`,
-        by image, in the order of the bundle's imaging records.
+        Standard deviation of the light in every cell (see `images.noise.structure_spread`), smoothed by `pixel`, by
+        image, in the order of the bundle's imaging records.
     fields : sequence of Field
         Synthetic fields.
+    pixel : float
+        Size of the detail that textures can show, in pixels of the images; see `usual_pixel`.
     """
-    pixel = usual_pixel(bundle)
 
     def spread(field: Field) -> Array:
         shown = picture(bundle, field, clean_field(bundle, *field))

@@ -8,13 +8,14 @@ import numpy as np
 
 from cytocascade.bundle import Bundle
 from cytocascade.calibration import fields
+from cytocascade.images.cells import fineness_of
 from cytocascade.images.descriptors import SHAPE_NAMES, for_networks, mask_solidity, wished_solidity, zoom_factors
 from cytocascade.masks.drawing import draw_masks
 from cytocascade.population.field import to_field_grid
 from cytocascade.seeding import derive_seed, numpy_generator
 
-MOST_OF_A_PIXEL = 0.5
-"""Most that outlines of magnified cells waver, in canonical pixels: what is coarser their masks show themselves."""
+MOST_OF_A_SAMPLE = 0.5
+"""Most that outlines of magnified cells waver, in samples of the crop: what is coarser their masks show themselves."""
 
 ROUGHNESS = (-2.0, -1.0, -0.5, 0.0, 0.15, 0.3, 0.45, 0.6, 0.8, 1.2, 1.8, 2.5)
 """Outline roughness that is tried."""
@@ -35,7 +36,7 @@ def outline_roughness(
     median = []
     for roughness in ROUGHNESS:
         cells = [
-            to_field_grid(distance, scale, roughness=roughness, seed=one)
+            to_field_grid(distance, scale, roughness=roughness, seed=one, fineness=fineness_of(distance))
             for distance, scale, one in zip(masks.distance, scales, seeds)
         ]
         found = [mask_solidity(c.mask) for c in cells if c is not None]
@@ -45,7 +46,8 @@ def outline_roughness(
     roughness = float(np.interp(-wanted, -falling, ROUGHNESS))
     if bundle.config.zoom is None:
         return roughness
-    return min(roughness, MOST_OF_A_PIXEL * float(np.median([np.mean(scale) for scale in scales])))
+    sample = float(np.median([np.mean(scale) for scale in scales])) / fineness_of(masks.distance)
+    return min(roughness, MOST_OF_A_SAMPLE * sample)
 
 
 def solidity_shift(bundle: Bundle, wanted: float) -> float:

@@ -9,6 +9,7 @@ import torch
 from diffusers import UNet2DModel
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
+from torch.nn import functional
 
 from cytocascade.diffusion.network import Network
 
@@ -19,7 +20,7 @@ class DenoiserConfig(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     size: int = Field(64, ge=8)
-    """Height and width of the samples in pixels; a multiple of ``2 ** len(widths)``."""
+    """Height and width of the samples in pixels; a multiple of ``fold * 2 ** (len(widths) - 1)``."""
     channels: int = Field(1, ge=1)
     """Channels of the sample that is denoised."""
     condition_channels: int = Field(0, ge=0)
@@ -31,21 +32,24 @@ class DenoiserConfig(BaseModel):
     stem_width: int = Field(16, ge=4)
     """Channels at full resolution."""
     widths: tuple[int, ...] = (64, 96, 160)
-    """Channels of the U-Net's levels; the first works at half the sample's resolution."""
+    """Channels of the U-Net's levels; the first works at the sample's resolution over `fold`."""
     layers: int = Field(2, ge=1)
     """Residual blocks per level."""
     groups: int = Field(8, ge=1)
     """Groups of the group normalisation."""
     attention: bool = True
     """Whether the lowest level attends over all its positions."""
+    fold: int = Field(2, ge=2)
+    """Pixels, along each axis, that the U-Net sees as one. An even number; where it is more than 2, samples are as much
+    larger, and so is the noise (see `diffusion.schedule`): to the U-Net all is as it was."""
 
 
 class Denoiser(Network):
     """Predict v (Salimans & Ho 2022) of a noisy sample.
 
-    A diffusers `UNet2DModel` runs at half resolution between a convolutional stem and head. The head sees
-    the full-resolution features of the stem again, and upsamples smoothly: folding pixels into channels
-    without that leaves a checkerboard.
+    A diffusers `UNet2DModel` runs at half resolution (or less, `DenoiserConfig.fold`) between a convolutional stem and
+    head. The head sees the full-resolution features of the stem again, and upsamples smoothly: folding pixels into
+    channels without that leaves a checkerboard.
 
     Parameters
     ----------
@@ -65,13 +69,13 @@ class Denoiser(Network):
             nn.SiLU(),
             nn.Conv2d(width, width, 3, padding=1),
         )
-        self.fold = nn.Conv2d(width, first, 4, stride=2, padding=1)
+        self.fold = nn.Conv2d(width, first, 2 * config.fold, config.fold, padding=config.fold // 2)
         down = ["DownBlock2D"] * len(config.widths)
         up = ["UpBlock2D"] * len(config.widths)
         if config.attention:
             down[last], up[0] = "AttnDownBlock2D", "AttnUpBlock2D"
         self.unet = UNet2DModel(
-            sample_size=config.size // 2,
+            sample_size=config.size // config.fold,
             in_channels=first,
             out_channels=first,
             block_out_channels=config.widths,
@@ -90,7 +94,7 @@ class Denoiser(Network):
             nn.Linear(config.scalars + 1, embedding), nn.SiLU(), nn.Linear(embedding, embedding)
         )
         self.unfold = nn.Sequential(
-            nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False),
+            nn.Upsample(scale_factor=config.fold, mode="bilinear", align_corners=False),
             nn.Conv2d(first, width, 3, padding=1),
         )
         self.head = nn.Sequential(
@@ -127,8 +131,8 @@ class Denoiser(Network):
         dropped : Tensor of bool, (B,), optional
             Where true, vector and style are withheld (classifier-free guidance).
         couple : callable, optional
-            Changes the features at half resolution, (B, widths[0], size / 2, size / 2), before (0) and after (1) the
-            U-Net: where samples that belong together are made to agree.
+            Changes the features, (B, widths[0], size / fold, size / fold), before (0) and after (1) the U-Net:
+            where samples that belong together are made to agree.
 
         Returns
         -------
@@ -155,7 +159,40 @@ class Denoiser(Network):
         """Shape of one sample, (channels, size, size)."""
         return self.config.channels, self.config.size, self.config.size
 
+    @property
+    def noise_shift(self) -> float:
+        """Factor on the noise, relative to the sample, that makes up for what the mean of `fold` pixels loses."""
+        return self.config.fold / 2
+
     def for_convolutions(self) -> Self:
         """Arrange the weights channels-last, which convolutions are fastest with, and return the network."""
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return self
+
+
+def refolded(model: Denoiser, fold: int) -> Denoiser:
+    """Return a network that sees as one other pixels than `model` does, for samples of another resolution.
+
+    Its U-Net is that of `model`. What folds pixels sees the means of finer ones, or the sums over what were finer ones,
+    so that training goes on from what is known, and has only the detail to learn.
+
+    Parameters
+    ----------
+    model : Denoiser
+        Trained network.
+    fold : int
+        `DenoiserConfig.fold` of the result, a multiple or a fraction of that of `model`; samples are as much larger or
+        smaller.
+    """
+    about = model.config
+    made = Denoiser(about.model_copy(update={"size": about.size * fold // about.fold, "fold": fold}))
+    weights = model.state_dict()
+    kernel = weights["fold.weight"]
+    if fold > about.fold:
+        factor = fold // about.fold
+        kernel = kernel.repeat_interleave(factor, 2).repeat_interleave(factor, 3) / factor**2
+    elif fold < about.fold:
+        side = about.fold // fold
+        kernel = functional.avg_pool2d(kernel, side) * side**2
+    made.load_state_dict({**weights, "fold.weight": kernel})
+    return made.for_convolutions().eval()

@@ -22,6 +22,11 @@ class Network(nn.Module):
         """Shape of one sample, without the batch."""
         raise NotImplementedError
 
+    @property
+    def noise_shift(self) -> float:
+        """Factor on the noise, relative to the sample, at every timestep; see `diffusion.schedule`."""
+        return 1.0
+
     def for_convolutions(self) -> Self:
         """Arrange the weights as convolutions are fastest with, and return the network."""
         return self

@@ -149,7 +149,7 @@ def _sample_chunk(model: Network, noise: Tensor, condition: Condition, steps: in
         parameter = next(model.parameters())
         x = noise.to(parameter.device, torch.float32)
         condition = condition.to(parameter.device)
-        scheduler = sampling_schedule()
+        scheduler = sampling_schedule(model.noise_shift)
         scheduler.set_timesteps(steps, device=parameter.device)
         withheld = torch.ones(len(x), dtype=torch.bool, device=x.device)
         for timestep in scheduler.timesteps:

@@ -118,7 +118,7 @@ def train(
     ema = EMAModel(model.parameters(), decay=config.ema, use_ema_warmup=True, power=0.75)
     start, running = checkpoints.load(checkpoint, model, optimizer, ema)
     model_, optimizer_ = accelerator.prepare(model, optimizer)
-    schedule, saved = training_schedule(), time.monotonic()
+    schedule, saved = training_schedule(model.noise_shift), time.monotonic()
     for step in range(start, config.steps):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, config)

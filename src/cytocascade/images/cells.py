@@ -26,6 +26,10 @@ from cytocascade.types import AnnotatedImage, Array, BoolArray, FloatArray
 CROP_SIZE = 64
 """Height and width, in pixels, of the canonical crop that the networks see."""
 
+FINE = 2
+"""Samples per canonical pixel, along each axis, where cells are magnified: their detail is finer than the pixel of the
+crop."""
+
 ZOOMED_EXTENT = 56
 """Extent, in pixels of the crop, that nearly all cells are magnified to at most, where they are magnified."""
 
@@ -74,7 +78,7 @@ class SingleCells:
     Attributes
     ----------
     signal : ndarray, (n, S, S) float32
-        Intensity above the local background, divided by `level`; S = CROP_SIZE + 2 * CROP_MARGIN.
+        Intensity above the local background, divided by `level`; S = (CROP_SIZE + 2 * CROP_MARGIN) * `fineness`.
     distance : ndarray, (n, S, S) float32
         Signed distance to the cell's outline in pixels of the crop, positive inside.
     known : ndarray, (n, S, S) bool
@@ -114,6 +118,11 @@ class SingleCells:
         return len(self.signal)
 
     @property
+    def fineness(self) -> int:
+        """Samples per pixel of the crop, along each axis."""
+        return max(1, self.signal.shape[-1] // (CROP_SIZE + 2 * CROP_MARGIN))
+
+    @property
     def gain(self) -> FloatArray:
         """Gain of the image that each cell is from, (n,) float32."""
         gains = np.asarray([calibration.gain for calibration in self.calibration], dtype=np.float32)
@@ -130,6 +139,11 @@ class SingleCells:
             calibration=self.calibration,
             excluded=self.excluded,
         )
+
+
+def fineness_of(crops: Array) -> int:
+    """Return how many samples of crops without margin, (..., S, S), make a canonical pixel along each axis."""
+    return max(1, crops.shape[-1] // CROP_SIZE)
 
 
 def detect_modality(images: Sequence[AnnotatedImage]) -> Modality:
@@ -165,6 +179,7 @@ def extract_cells(
     crop_spacing: float | None = None,
     modality: Modality | None = None,
     zoom: Zoom | None = None,
+    fineness: int = 1,
 ) -> SingleCells:
     """Cut all whole cells out of 2D images.
 
@@ -178,6 +193,8 @@ def extract_cells(
         By default detected.
     zoom : Zoom, optional
         How cells are magnified; by default not at all.
+    fineness : int
+        Samples per pixel of the crop, along each axis. Distances are in pixels of the crop all the same.
 
     Returns
     -------
@@ -194,7 +211,7 @@ def extract_cells(
     parts: list[_Part] = []
     calibration: list[ImageCalibration] = []
     for number, image in enumerate(images):
-        part, entry = _extract_from_image(image, number, crop_spacing, modality, zoom, excluded)
+        part, entry = _extract_from_image(image, number, crop_spacing, modality, zoom, fineness, excluded)
         calibration.append(entry)
         parts.extend(part)
     if modality == "fluorescence":
@@ -266,6 +283,7 @@ def _extract_from_image(
     crop_spacing: float,
     modality: Modality,
     zoom: Zoom | None,
+    fineness: int,
     excluded: dict[str, int],
 ) -> tuple[list[_Part], ImageCalibration]:
     table, background, noise = measure_image(image)
@@ -297,7 +315,7 @@ def _extract_from_image(
             excluded["no signal"] += 1
         else:
             features = {name: float(values[row]) for name, values in table.values.items()}
-            crop = _crop(quiet, image, int(label), region.bbox, crop_spacing / factor, stray)
+            crop = _crop(quiet, image, int(label), region.bbox, crop_spacing / factor, fineness, stray)
             parts.append(_Part(crop[0] / level, crop[1], crop[2], level, number, factor, features))
     level_of_background = float(np.median(background))
     return parts, ImageCalibration(image.name, level_of_background, gain, noise)
@@ -320,11 +338,12 @@ def _crop(
     label: int,
     box: tuple[int, ...],
     crop_spacing: float,
+    fineness: int,
     stray: BoolArray | None,
 ) -> tuple[FloatArray, FloatArray, BoolArray]:
     """Resample signal, signed distance and validity of one cell around the centre of its box."""
-    size = CROP_SIZE + 2 * CROP_MARGIN
-    step = np.asarray([crop_spacing / spacing for spacing in image.spacing])
+    size = (CROP_SIZE + 2 * CROP_MARGIN) * fineness
+    step = np.asarray([crop_spacing / fineness / spacing for spacing in image.spacing])
     # Between four pixels, so that at equal spacing the crop's pixels are the image's.
     centre = np.floor([(box[0] + box[2] - 1) / 2, (box[1] + box[3] - 1) / 2]) + 0.5
     half = np.ceil(step * size / 2).astype(int) + 3
@@ -334,7 +353,7 @@ def _crop(
     labels = image.labels[window]
     grid = np.meshgrid(*[np.arange(size) - (size - 1) / 2] * 2, indexing="ij")
     where = np.stack([axis * s + c - a for axis, s, c, a in zip(grid, step, centre, low)])
-    # Averaging over the canonical pixel's footprint keeps noise and detail from folding back.
+    # Averaging over a sample's footprint keeps noise and detail from folding back.
     smooth = ndi.gaussian_filter(above[window], [0.5 * np.sqrt(max(s * s - 1.0, 0.0)) for s in step])
     signal = ndi.map_coordinates(smooth, where, order=3, mode="nearest")
     distance = ndi.map_coordinates(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from skimage.measure import label, regionprops
 
-from cytocascade.images.cells import CROP_MARGIN, CROP_SIZE, SingleCells
+from cytocascade.images.cells import CROP_MARGIN, CROP_SIZE, SingleCells, fineness_of
 from cytocascade.images.zoom import Zoom
 from cytocascade.types import Array, BoolArray, FloatArray
 
@@ -19,7 +19,7 @@ DESCRIPTOR_NAMES = SHAPE_NAMES + TEXTURE_NAMES
 
 
 def describe_shape(mask: BoolArray) -> FloatArray:
-    """Return `SHAPE_NAMES` of one canonical mask, (3,) float32.
+    """Return `SHAPE_NAMES` of one mask on the canonical grid, or a finer one, (3,) float32.
 
     ``log_area`` is the logarithm of the area over 800 canonical pixels, twice; ``eccentricity`` is
     (e - 0.7) / 0.2; ``log_concavity`` is the logarithm of 1 - solidity, centred at 0.035.
@@ -27,7 +27,7 @@ def describe_shape(mask: BoolArray) -> FloatArray:
     region = max(regionprops(label(mask).astype(np.int32)), key=lambda r: r.area)
     return np.asarray(
         [
-            2.0 * np.log(region.area / 800.0),
+            2.0 * np.log(region.area / fineness_of(mask) ** 2 / 800.0),
             (region.eccentricity - 0.7) / 0.2,
             np.log((1.005 - region.solidity) / 0.04),
         ],
@@ -96,7 +96,7 @@ def describe_cells(cells: SingleCells) -> FloatArray:
     ``contrast`` that of its coefficient of variation over 0.3. In phase contrast they are the mean and
     the logarithm of the standard deviation of the signal in the mask, in units of the image's gain.
     """
-    inner = slice(CROP_MARGIN, CROP_MARGIN + CROP_SIZE)
+    inner = slice(CROP_MARGIN * cells.fineness, (CROP_MARGIN + CROP_SIZE) * cells.fineness)
     rows = []
     for number in range(len(cells)):
         mask = cells.distance[number, inner, inner] > 0

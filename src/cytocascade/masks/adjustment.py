@@ -6,7 +6,7 @@ import numpy as np
 from scipy import ndimage as ndi
 from skimage.measure import regionprops
 
-from cytocascade.images.cells import signed_distance
+from cytocascade.images.cells import fineness_of, signed_distance
 from cytocascade.types import FloatArray
 
 MOST_STRETCH = 1.2
@@ -22,7 +22,7 @@ def adjust_mask(distance: FloatArray, area: float, eccentricity: float) -> Float
     Parameters
     ----------
     distance : ndarray, (S, S) float32
-        Signed distance to the outline, positive inside.
+        Signed distance to the outline in canonical pixels, positive inside.
     area : float
         Wished area in canonical pixels.
     eccentricity : float
@@ -38,7 +38,8 @@ def adjust_mask(distance: FloatArray, area: float, eccentricity: float) -> Float
     if region.area < 12 or ratio < 0.05:
         return distance
     wished = np.sqrt(1.0 - np.clip(eccentricity, 0.0, 0.995) ** 2)
-    growth = area / region.area
+    fineness = fineness_of(distance)
+    growth = area * fineness**2 / region.area
     major = np.clip(np.sqrt(growth * ratio / wished), 1 / MOST_STRETCH, MOST_STRETCH)
     minor = np.clip(np.sqrt(growth * wished / ratio), 1 / MOST_STRETCH, MOST_STRETCH)
     # The orientation of skimage is the angle between the major axis and the row axis.
@@ -50,5 +51,5 @@ def adjust_mask(distance: FloatArray, area: float, eccentricity: float) -> Float
     mask = stretched > 0
     if ndi.label(mask)[1] != 1 or mask[[0, -1]].any() or mask[:, [0, -1]].any():
         return distance
-    far = signed_distance(mask, (1.0, 1.0))
+    far = signed_distance(mask, (1.0 / fineness, 1.0 / fineness))
     return np.where(np.abs(far) < 2.0, stretched, far).astype(np.float32)

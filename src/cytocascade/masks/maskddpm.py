@@ -15,7 +15,7 @@ from cytocascade.diffusion.sampling import Condition, sample, starting_noise
 from cytocascade.diffusion.training import Batch
 from cytocascade.errors import CytoCascadeError
 from cytocascade.images.augment import apply_warp, draw_warp
-from cytocascade.images.cells import CROP_SIZE, signed_distance
+from cytocascade.images.cells import CROP_MARGIN, CROP_SIZE, fineness_of, signed_distance
 from cytocascade.images.descriptors import SHAPE_NAMES, wished_size
 from cytocascade.masks.adjustment import adjust_mask
 from cytocascade.masks.representation import FIELD_SIZE, TRUNCATION, from_field, to_field
@@ -62,13 +62,14 @@ def mask_batches(
         Chance of every cell to be picked, up to a factor.
     """
     crops, scalars, style, weights = _tensors(distance[:, None], shape, styles, pick)
+    fineness = max(1, distance.shape[-1] // (CROP_SIZE + 2 * CROP_MARGIN))
 
     def batch_at(step: int) -> Batch:
         generator = torch_generator(seed, "masks", step)
         chosen = torch.multinomial(weights, batch, replacement=True, generator=generator)
-        warp = draw_warp(batch, generator, zoom=0.05, bend=0.5)
+        warp = draw_warp(batch, generator, zoom=0.05, bend=0.5 * fineness)
         # A magnified cell is as much farther from its outline.
-        field = to_field(apply_warp(crops[chosen], warp, CROP_SIZE) * warp.zoom[:, None, None, None])
+        field = to_field(apply_warp(crops[chosen], warp, CROP_SIZE * fineness) * warp.zoom[:, None, None, None])
         vector = scalars[chosen].clone()
         vector[:, 0] += 4.0 * torch.log(warp.zoom)
         return Batch(field, torch.ones_like(field), Condition(None, vector, style[chosen]))
@@ -90,8 +91,8 @@ class SampledMasks:
 
     Attributes
     ----------
-    distance : ndarray, (n, 64, 64) float32
-        Signed distance to the outline in canonical pixels, positive inside. The region above
+    distance : ndarray, (n, S, S) float32
+        Signed distance to the outline in canonical pixels, positive inside; S is 64 or a multiple. The region above
         zero is one component without holes that does not reach the crop's border.
     drawn : int
         How many masks were drawn to get them.
@@ -136,7 +137,8 @@ def sample_masks(
     CytoCascadeError
         If a mask is still rejected after `MAX_ATTEMPTS` attempts: the model is not trained.
     """
-    result = np.zeros((len(seeds), CROP_SIZE, CROP_SIZE), dtype=np.float32)
+    side = max(CROP_SIZE, 2 * model.config.size)
+    result = np.zeros((len(seeds), side, side), dtype=np.float32)
     open_ = np.arange(len(seeds))
     drawn = rejected = 0
     for attempt in range(MAX_ATTEMPTS):
@@ -174,8 +176,8 @@ def clean_mask(distance: FloatArray, *, smallest: int = 6, speck: float = 0.02) 
 
     Parameters
     ----------
-    distance : ndarray, (64, 64) float32
-        Signed distance, positive inside.
+    distance : ndarray, (S, S) float32
+        Signed distance in canonical pixels, positive inside.
     smallest : int
         Fewest pixels of a cell.
     speck : float
@@ -195,5 +197,6 @@ def clean_mask(distance: FloatArray, *, smallest: int = 6, speck: float = 0.02) 
         return None
     near = np.where(filled, np.maximum(distance, 0.05), np.minimum(distance, -0.05))
     # The network's own values are good to a fraction of a pixel near the outline, and truncated far from it.
-    far = signed_distance(filled, (1.0, 1.0))
+    sample = 1.0 / fineness_of(distance)
+    far = signed_distance(filled, (sample, sample))
     return np.where((np.abs(near) < TRUNCATION / 2) & (np.abs(far) < TRUNCATION), near, far).astype(np.float32)

@@ -49,8 +49,8 @@ class FieldCell:
     size : tuple of int
         Shape of the box of the crop.
     coordinates : ndarray, (2, height, width)
-        Canonical coordinates of the box's pixels; beside an outline that wavers or was smoothed they are moved along
-        with it, so that light ends where the mask does.
+        Where the box's pixels lie among the samples of the canonical grid; beside an outline that wavers or was
+        smoothed they are moved along with it, so that light ends where the mask does.
     depth : ndarray, (height, width) float32
         Signed distance to the outline in field pixels, positive inside.
     """
@@ -63,7 +63,7 @@ class FieldCell:
 
 
 def to_field_grid(
-    distance: FloatArray, scale: tuple[float, ...], *, roughness: float = 0.0, seed: int = 0
+    distance: FloatArray, scale: tuple[float, ...], *, roughness: float = 0.0, seed: int = 0, fineness: int = 1
 ) -> FieldCell | None:
     """Resample a canonical mask to the field's pixels.
 
@@ -78,24 +78,28 @@ def to_field_grid(
         negative values smooth it over as many canonical pixels instead.
     seed : int
         Seed of the wavering.
+    fineness : int
+        Samples of `distance` per canonical pixel, along each axis.
 
     Returns
     -------
     FieldCell or None
         None if the mask is empty.
     """
-    cell = _outlined(distance, scale, roughness, seed)
-    return cell if cell is None or roughness == 0 else _lit(cell, distance, scale)
+    cell = _outlined(distance, scale, roughness, seed, fineness)
+    return cell if cell is None or roughness == 0 else _lit(cell, distance, scale, fineness)
 
 
-def _outlined(distance: FloatArray, scale: tuple[float, ...], roughness: float, seed: int) -> FieldCell | None:
+def _outlined(
+    distance: FloatArray, scale: tuple[float, ...], roughness: float, seed: int, fineness: int
+) -> FieldCell | None:
     """Return the cell of `to_field_grid` with its light where the canonical mask had it."""
     axes = []
     for side, factor in zip(distance.shape, scale):
-        pixels = int(np.ceil(side * factor))
-        axes.append((np.arange(pixels) - (pixels - 1) / 2) / factor + (side - 1) / 2)
+        pixels = int(np.ceil(side / fineness * factor))
+        axes.append((np.arange(pixels) - (pixels - 1) / 2) / factor * fineness + (side - 1) / 2)
     coordinates = np.stack(np.meshgrid(*axes, indexing="ij"))
-    smooth = ndi.gaussian_filter(distance, -roughness) if roughness < 0 else distance
+    smooth = ndi.gaussian_filter(distance, -roughness * fineness) if roughness < 0 else distance
     if smooth.max() <= 0.5:
         # A speck of a few pixels has no outline to be smoothed.
         smooth = distance
@@ -119,7 +123,7 @@ def _outlined(distance: FloatArray, scale: tuple[float, ...], roughness: float, 
     return FieldCell(mask[box], offset, mask.shape, coordinates, depth)
 
 
-def _lit(cell: FieldCell, distance: FloatArray, scale: tuple[float, ...]) -> FieldCell:
+def _lit(cell: FieldCell, distance: FloatArray, scale: tuple[float, ...], fineness: int) -> FieldCell:
     """Return the cell with its light moved along with the outline.
 
     Light becomes as deep as the cell is, beside the outline; farther than `LOOSENED` from it nothing moves.
@@ -129,7 +133,7 @@ def _lit(cell: FieldCell, distance: FloatArray, scale: tuple[float, ...]) -> Fie
     rises, length = slopes(distance)
     uphill = np.stack([ndi.map_coordinates(rise / length, coordinates, order=1, mode="nearest") for rise in rises])
     near = np.clip(1.0 - (np.abs(at) / LOOSENED), 0.0, 1.0)
-    return replace(cell, coordinates=np.asarray(coordinates + np.sqrt(near) * (depth - at) * uphill))
+    return replace(cell, coordinates=np.asarray(coordinates + np.sqrt(near) * (depth - at) * fineness * uphill))
 
 
 def nearest_outline(
@@ -140,12 +144,13 @@ def nearest_outline(
     roughness: float = 0.0,
     seed: int = 0,
     thorough: bool = False,
+    fineness: int = 1,
 ) -> FieldCell | None:
     """Resample a canonical mask with the outline, a little smoother or rougher, that comes nearest to a solidity.
 
     Parameters
     ----------
-    distance, scale, seed
+    distance, scale, seed, fineness
         As for `to_field_grid`.
     solidity : float
         Wished area of the mask over that of its convex hull, in (0, 1].
@@ -159,17 +164,17 @@ def nearest_outline(
     FieldCell or None
         None if the mask is empty.
     """
-    best, chosen = _outlined(distance, scale, roughness, seed), roughness
+    best, chosen = _outlined(distance, scale, roughness, seed, fineness), roughness
     if best is not None and best.mask.sum() >= _SPECK:
         error = mask_solidity(best.mask) - solidity
         for other in _alternatives(roughness, rougher=error > 0):
-            tried = _outlined(distance, scale, other, seed)
+            tried = _outlined(distance, scale, other, seed, fineness)
             tried_error = math.inf if tried is None else mask_solidity(tried.mask) - solidity
             if abs(tried_error) < abs(error):
                 best, error, chosen = tried, tried_error, other
             elif not thorough or tried is None:
                 break
-    return best if best is None or chosen == 0 else _lit(best, distance, scale)
+    return best if best is None or chosen == 0 else _lit(best, distance, scale, fineness)
 
 
 def _alternatives(roughness: float, *, rougher: bool) -> Array:

@@ -50,11 +50,20 @@ def with_aligned_fringes(cells: SingleCells) -> SingleCells:
         return cells
     known = cells.known | (cells.distance > 0)
     sampled = np.linspace(0, len(cells) - 1, min(len(cells), MOST_AVERAGED)).astype(int)
-    usual = usual_fringes(cells.signal[sampled], cells.distance[sampled], known[sampled])
+    fineness = cells.fineness
+    signal, distance, valid = (pooled(each[sampled], fineness) for each in (cells.signal, cells.distance, known))
+    usual = usual_fringes(signal, distance, valid > 0.99)
     for _ in range(_ROUNDS - 1):
-        moved = moved_fringes(cells.signal[sampled], cells.distance[sampled], known[sampled], usual)
-        usual = usual_fringes(moved, cells.distance[sampled], known[sampled])
-    return replace(cells, signal=moved_fringes(cells.signal, cells.distance, known, usual))
+        moved = moved_fringes(signal, distance, valid > 0.99, usual)
+        usual = usual_fringes(moved, distance, valid > 0.99)
+    return replace(cells, signal=moved_fringes(cells.signal, cells.distance, known, usual, fineness=fineness))
+
+
+def pooled(crops: Array, fineness: int) -> FloatArray:
+    """Return crops, (n, S, S), at the pixels of the crop: means over `fineness` x `fineness` samples, float32."""
+    count, side = len(crops), crops.shape[-1] // fineness
+    blocks = np.asarray(crops, dtype=np.float32).reshape(count, side, fineness, side, fineness)
+    return np.asarray(blocks.mean(axis=(2, 4)))
 
 
 def usual_fringes(signal: FloatArray, distance: FloatArray, known: BoolArray) -> Array:
@@ -69,15 +78,39 @@ def usual_fringes(signal: FloatArray, distance: FloatArray, known: BoolArray) ->
     return mean_by_depth(signal / _contrast(signal, distance), distance, known, _DEPTHS)[0]
 
 
-def moved_fringes(signal: FloatArray, distance: FloatArray, known: BoolArray, usual: Array) -> FloatArray:
-    """Move the light of cells to where it is usual, (n, S, S) float32; arguments as for `usual_fringes`."""
+def moved_fringes(
+    signal: FloatArray, distance: FloatArray, known: BoolArray, usual: Array, *, fineness: int = 1
+) -> FloatArray:
+    """Move the light of cells to where it is usual.
+
+    Parameters
+    ----------
+    signal, distance, known, usual
+        As for `usual_fringes`, and what it returns.
+    fineness : int
+        Samples per pixel of the crop: where fringes are is told by whole pixels, and light is moved by samples.
+
+    Returns
+    -------
+    ndarray, (n, S, S) float32
+    """
     moved = np.array(signal, dtype=np.float32)
-    contrast = _contrast(signal, distance)
-    for number, (light, depth, valid) in enumerate(zip(signal / contrast, distance, known)):
-        if _alike(light, depth, valid, usual):
-            stray = _stray(light, depth, valid, usual)
-            moved[number] = moved_along_normals(light, depth, stray) * contrast[number]
+    depths, valid = pooled(distance, fineness), pooled(known, fineness) > 0.99
+    contrast = _contrast(pooled(signal, fineness), depths)
+    for number, (light, depth) in enumerate(zip(signal / contrast, distance)):
+        told = pooled(light[None], fineness)[0]
+        if _alike(told, depths[number], valid[number], usual):
+            stray = _stray(told, depths[number], valid[number], usual)
+            moved[number] = moved_along_normals(light, depth, _by_samples(stray, fineness)) * contrast[number]
     return moved
+
+
+def _by_samples(stray: Array, fineness: int) -> Array:
+    """Return how far light strays, in samples, at every sample."""
+    if fineness == 1:
+        return stray
+    places = (np.indices([side * fineness for side in stray.shape]) + 0.5) / fineness - 0.5
+    return np.asarray(fineness * ndi.map_coordinates(stray, places, order=1, mode="nearest"))
 
 
 def _contrast(signal: FloatArray, distance: FloatArray) -> Array:

@@ -118,9 +118,9 @@ def texture_batches(
         generator = torch_generator(seed, "textures", step)
         chosen = torch.multinomial(weights, batch, replacement=True, generator=generator)
         exact = 1.0 if step >= 0.75 * steps else 0.4
-        warp = draw_warp(batch, generator, exact=exact, upright=upright)
-        moved = apply_warp(signal[chosen], warp, CROP_SIZE, mode="bicubic")
-        moved_others = apply_warp(others[chosen], warp, CROP_SIZE)
+        warp = draw_warp(batch, generator, exact=exact, bend=float(cells.fineness), upright=upright)
+        moved = apply_warp(signal[chosen], warp, CROP_SIZE * cells.fineness, mode="bicubic")
+        moved_others = apply_warp(others[chosen], warp, CROP_SIZE * cells.fineness)
         distance, valid = moved_others[:, :1], moved_others[:, 1:]
         target = to_network(moved, cells.modality)
         # Near the outline every pixel counts; far from it only a little, where it must be dark.
