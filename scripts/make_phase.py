@@ -15,6 +15,7 @@ cascade that is fitted from this base (`benchmarks/benefit.py` tests on those of
 from __future__ import annotations
 
 import argparse
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,8 +28,10 @@ from cytocascade.diffusion.denoiser import Denoiser, refolded
 from cytocascade.diffusion.training import TrainingConfig, train
 from cytocascade.fitting import FitOptions, fit
 from cytocascade.images.cells import FINE, SingleCells, extract_cells
-from cytocascade.images.descriptors import SHAPE_NAMES, describe_cells, for_networks
+from cytocascade.images.descriptors import DESCRIPTOR_NAMES, SHAPE_NAMES, describe_cells, for_networks
+from cytocascade.images.validation import MIN_AREA
 from cytocascade.masks.maskddpm import mask_batches
+from cytocascade.population.cells import CellStatistics
 from cytocascade.textures.fringes import with_aligned_fringes
 from cytocascade.textures.model import texture_batches, with_scalars
 from cytocascade.types import AnnotatedImage
@@ -117,7 +120,11 @@ def with_more(bundle: Bundle, images: list[AnnotatedImage], options: argparse.Na
     networks = {stage: trained_further(stage, bundle, cells, options) for stage in stages}
     steps = {name: count + options.more * (name in stages) for name, count in config.training["steps"].items()}
     config = config.model_copy(update={"training": {**config.training, "steps": steps}})
-    better = replace(bundle, config=config, **networks)
+    # What contrast and shape of a cell are depends on how finely it is sampled.
+    cells_like = CellStatistics.fit(
+        DESCRIPTOR_NAMES, describe_cells(cells), base=None, least_area=MIN_AREA / math.prod(config.scale)
+    )
+    better = replace(bundle, config=config, cells=cells_like, **networks)
     return replace(better, config=calibrate(better, images, seed=0, progress=Shown()))
 
 
