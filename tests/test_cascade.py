@@ -12,7 +12,7 @@ import cytocascade
 from cytocascade.cascade import Cascade
 from cytocascade.errors import CytoCascadeError
 from cytocascade.export.manifest import read_manifest
-from cytocascade.generation import GenerationOptions
+from cytocascade.generation_options import GenerationOptions
 
 TreeBytes = Callable[[Path], dict[str, bytes]]
 

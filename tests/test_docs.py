@@ -14,7 +14,7 @@ from cytocascade.calibration import fields
 from cytocascade.cascade import Cascade
 from cytocascade.cli import app
 from cytocascade.export import FORMATS
-from cytocascade.generation import GenerationOptions
+from cytocascade.generation_options import GenerationOptions
 from cytocascade.types import AnnotatedImage
 from cytocascade.volumes.shape_files import FORMATS as SHAPE_FORMATS
 

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from cytocascade.cascade import Cascade
 from cytocascade.errors import CytoCascadeError
-from cytocascade.generation import GenerationOptions, draw_sample, render_sample
+from cytocascade.generation import draw_sample, render_sample
+from cytocascade.generation_options import GenerationOptions
 from cytocascade.images.features import FEATURE_NAMES
 from cytocascade.images.zoom import Zoom
 from cytocascade.types import GeneratedSample

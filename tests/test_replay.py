@@ -10,7 +10,7 @@ import tifffile
 from cytocascade.cascade import Cascade
 from cytocascade.errors import CytoCascadeError
 from cytocascade.export.manifest import array_hash
-from cytocascade.generation import GenerationOptions
+from cytocascade.generation_options import GenerationOptions
 
 OPTIONS = GenerationOptions(size=(72, 80), cells=(2, 4), mask_steps=3, texture_steps=2)
 

@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from cytocascade.generation import compose_field, draw_sample, prepare_field
+from cytocascade.composition import compose_field
+from cytocascade.generation import draw_sample
 from cytocascade.generation_options import GenerationOptions
 from cytocascade.imaging.exposure import MOST_SATURATED
 from cytocascade.population import PopulationOverrides
 from cytocascade.population.cells import CellStatistics
+from cytocascade.preparation import prepare_field
 from cytocascade.variety import DENSEST, SPARSEST, ImageVariety
 
 

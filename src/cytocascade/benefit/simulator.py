@@ -21,8 +21,9 @@ from cytocascade.calibration.light import (
     usual_pixel,
 )
 from cytocascade.calibration.noise import fine_structure
+from cytocascade.composition import compose_field
 from cytocascade.errors import CytoCascadeError
-from cytocascade.generation import cell_descriptors, compose_field, draw_sample, prepare_field
+from cytocascade.generation import draw_sample
 from cytocascade.generation_options import GenerationOptions
 from cytocascade.images.cells import CROP_SIZE, Modality, extract_cells, measure_image
 from cytocascade.images.descriptors import SHAPE_NAMES
@@ -31,6 +32,7 @@ from cytocascade.images.grain import FineStructure, measure_fine_structure
 from cytocascade.images.noise import structure_cv, structure_spread
 from cytocascade.images.slices import annotated_slices, choose_slices
 from cytocascade.population.volume_field import PaintedCell, VolumeCell
+from cytocascade.preparation import cell_descriptors, prepare_field
 from cytocascade.seeding import derive_seed
 from cytocascade.shapes.sampling import draw_ratios
 from cytocascade.shapes.surfaces import make_surfaces

@@ -10,17 +10,12 @@ from typing import Any, TypeVar
 import numpy as np
 
 from cytocascade.bundle import Bundle
-from cytocascade.generation import (
-    CleanField,
-    PreparedField,
-    clean_field,
-    draw_sample,
-    expose,
-    prepare_field,
-)
+from cytocascade.composition import CleanField, clean_field, expose
+from cytocascade.generation import draw_sample
 from cytocascade.generation_options import GenerationOptions
 from cytocascade.images.background import estimate_background
 from cytocascade.imaging.background import draw_background
+from cytocascade.preparation import PreparedField, prepare_field
 from cytocascade.types import Array, FloatArray
 
 Field = tuple[dict[str, Any], PreparedField]

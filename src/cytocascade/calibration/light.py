@@ -10,11 +10,12 @@ import numpy as np
 
 from cytocascade.bundle import Bundle
 from cytocascade.calibration.fields import Field, picture, side_by_side, variant
-from cytocascade.generation import PreparedField, clean_field
+from cytocascade.composition import clean_field
 from cytocascade.images.descriptors import zoom_factors
 from cytocascade.images.edges import EDGE_CENTRES, edge_profile, typical_profile
 from cytocascade.images.noise import structure_cv, structure_spread
 from cytocascade.imaging.statistics import typical_noise
+from cytocascade.preparation import PreparedField
 from cytocascade.textures.model import RIM, with_contrast
 from cytocascade.types import Array
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from cytocascade.bundle import Bundle, BundleConfig
 from cytocascade.calibration.fields import Field, clean_fields, other_backgrounds, picture, side_by_side, variant
-from cytocascade.generation import CleanField
+from cytocascade.composition import CleanField
 from cytocascade.images.descriptors import zoom_factors
 from cytocascade.images.grain import FineStructure, measure_fine_structure, missing_grain, missing_spread, refined_grain
 from cytocascade.images.noise import background_spread

@@ -12,12 +12,12 @@ from scipy import ndimage as ndi
 
 from cytocascade.bundle import Bundle
 from cytocascade.errors import CytoCascadeError
-from cytocascade.generation import cell_descriptors
 from cytocascade.generation_options import GenerationOptions
 from cytocascade.images.cells import CROP_SIZE
 from cytocascade.images.descriptors import SHAPE_NAMES
 from cytocascade.masks.drawing import draw_masks
 from cytocascade.population.volume_field import PaintedCell, VolumeCell
+from cytocascade.preparation import cell_descriptors
 from cytocascade.seeding import derive_seed, numpy_generator
 from cytocascade.shapes.sampling import draw_ratios
 from cytocascade.shapes.surface_bank import SurfaceBank

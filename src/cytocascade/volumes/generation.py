@@ -11,7 +11,7 @@ import numpy as np
 from scipy import ndimage as ndi
 
 from cytocascade.bundle import Bundle
-from cytocascade.generation import cell_descriptors, edge_factor, grain_strengths
+from cytocascade.composition import edge_factor, grain_strengths
 from cytocascade.generation_options import GenerationOptions, field_shape
 from cytocascade.images.descriptors import SHAPE_NAMES
 from cytocascade.imaging.camera import to_output
@@ -23,6 +23,7 @@ from cytocascade.population.volume import place_volume
 from cytocascade.population.volume_field import PaintedCell, VolumeCell, VolumeLight, assemble_light
 from cytocascade.population.volume_params import VolumeOverrides, VolumeParams
 from cytocascade.population.volume_plan import draw_volume_placement
+from cytocascade.preparation import cell_descriptors
 from cytocascade.seeding import derive_seed, numpy_generator
 from cytocascade.shapes.surface_bank import SurfaceBank
 from cytocascade.types import Array, FloatArray, GeneratedSample
