@@ -95,6 +95,8 @@ def test_refolded_network_takes_samples_of_another_resolution(
     model = make_denoiser(condition_channels=1, scalars=2)
     other = refolded(model, fold)
     assert (other.config.fold, other.config.size, other.noise_shift) == (fold, size, fold / 2)
+    # Networks of the usual resolution are written as they were before there were others.
+    assert ("fold" in other.config.model_dump()) == (fold != 2)
     found = other(noise(2, 1, size, size), torch.tensor(300), noise(2, 1, size, size, seed=1), noise(2, 2, seed=2))
     assert found.shape == (2, 1, size, size)
 

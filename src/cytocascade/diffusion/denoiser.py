@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Self, cast
+from typing import Annotated, Self, cast
 
 import torch
 from diffusers import UNet2DModel
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
 from cytocascade.diffusion.network import Network
+from cytocascade.recorded import LeftOutUnset, Recorded
 
 
-class DenoiserConfig(BaseModel):
+class DenoiserConfig(Recorded):
     """Shape of a `Denoiser`."""
 
     model_config = ConfigDict(extra="forbid")
@@ -39,8 +40,8 @@ class DenoiserConfig(BaseModel):
     """Groups of the group normalisation."""
     attention: bool = True
     """Whether the lowest level attends over all its positions."""
-    fold: int = Field(2, ge=2)
-    """Pixels, along each axis, that the U-Net sees as one. An even number; where it is more than 2, samples are as much
+    fold: Annotated[int, LeftOutUnset()] = Field(2, ge=2, multiple_of=2)
+    """Pixels, along each axis, that the U-Net sees as one. Where it is more than 2, samples are as much
     larger, and so is the noise (see `diffusion.schedule`): to the U-Net all is as it was."""
 
 
