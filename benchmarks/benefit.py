@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cytocascade.benefit.verdict import GAP_GOAL, RELATIVE_GOAL
+
 RESULTS = Path(__file__).parent / "results" / "benefit"
 RUNS = RESULTS / "runs"
 ARMS = ("real", "real+copypaste", "real+simulator", "real+synthetic", "all-real")
@@ -161,7 +163,7 @@ def restore(out: Path, anew: list[str]) -> None:
 
 def table() -> str:
     """Return the results as Markdown: SEG, and AP at IoU 0.5 / 0.75 / 0.9 below it."""
-    lines = ["| data set, budget | version | " + " | ".join(ARMS) + " | gain | gap closed |", "|---" * 9 + "|"]
+    lines = ["| data set, budget | version | " + " | ".join(ARMS) + " | gain | gap closed | goal |", "|---" * 10 + "|"]
     for file in sorted(RESULTS.glob("*.json")):
         found = json.loads(file.read_bytes())
         cells = [str(found["experiment"]["version"])]
@@ -172,23 +174,41 @@ def table() -> str:
                 continue
             precisions = " / ".join(f"{scores[name]['mean']:.2f}" for name in ("AP50", "AP75", "AP90"))
             cells.append(f"{_seg(scores, '**')}<br>{precisions}")
-        wanted = ("real+synthetic", "real", "SEG")
-        gain = next(
-            (one for one in found["differences"] if (one["arm"], one["against"], one["metric"]) == wanted), None
-        )
-        cells += [_share(gain, "relative"), _share(gain, "gap_closed")]
+        gain = _gain_over("real", found)
+        cells += [_share(gain, "relative"), _share(gain, "gap_closed"), _goal(found)]
         lines.append(f"| {_named(file.stem, found)} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
 def short_table() -> str:
-    """Return SEG of the 2D sets with a window of about 20 cells as Markdown."""
-    lines = ["| data set | " + " | ".join(ARMS) + " |", "|---" * 6 + "|"]
-    for file in sorted(RESULTS.glob("*-20cells.json")):
+    """Return SEG of all sets, without intervals, as Markdown."""
+    lines = ["| data set, budget | " + " | ".join(ARMS) + " | gain |", "|---" * 7 + "|"]
+    for file in sorted(RESULTS.glob("*.json")):
         found = json.loads(file.read_bytes())
-        cells = (_seg(found["arms"][arm], "") if arm in found["arms"] else "-" for arm in ARMS)
-        lines.append(f"| {_named(file.stem.removesuffix('-20cells'), found)} | " + " | ".join(cells) + " |")
+        cells = [f"{found['arms'][arm]['SEG']['mean']:.3f}" if arm in found["arms"] else "-" for arm in ARMS]
+        cells.append(_share(_gain_over("real", found), "relative"))
+        lines.append(f"| {_named(file.stem, found)} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _gain_over(arm: str, found: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the difference in SEG between `real+synthetic` and another arm, where both have been run."""
+    wanted = ("real+synthetic", arm, "SEG")
+    return next((one for one in found["differences"] if (one["arm"], one["against"], one["metric"]) == wanted), None)
+
+
+def _goal(found: dict[str, Any]) -> str:
+    """Return whether the goal is met (see `cytocascade.benefit.verdict`), by the means over seeds."""
+    gain = _gain_over("real", found)
+    others = [_gain_over(arm, found) for arm in ("real+copypaste", "real+simulator")]
+    if gain is None or None in others or "all-real" not in found["arms"]:
+        return "-"
+    relative, gap = (None if gain[kind] is None else gain[kind]["mean"] for kind in ("relative", "gap_closed"))
+    if gap is None and relative is not None and relative < RELATIVE_GOAL:
+        return "no gap"
+    enough = (relative or 0.0) >= RELATIVE_GOAL or (gap or 0.0) >= GAP_GOAL
+    ahead = all(one["absolute"]["mean"] >= 0 for one in others if one is not None)
+    return "met" if enough and ahead else "missed"
 
 
 def fill(page: Path, marker: str, lines: str) -> None:
