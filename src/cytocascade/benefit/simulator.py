@@ -18,7 +18,6 @@ from cytocascade.calibration.light import (
     phase_contrast,
     rim_of,
     texture_contrast,
-    usual_pixel,
 )
 from cytocascade.calibration.noise import fine_structure
 from cytocascade.composition import compose_field
@@ -209,17 +208,17 @@ def _as_slices(images: Sequence[AnnotatedImage]) -> list[AnnotatedImage]:
 def _calibrated(made: Simulator, images: Sequence[AnnotatedImage], seed: int) -> Bundle:
     """Return the bundle with edges, fine structure and contrast as random cells need them (see `calibration`)."""
     cv, deviation, edges, fine = [], [], [], []
-    pixel = usual_pixel(made.bundle)
     for image in images:
         table, background, noise = measure_image(image)
         cv.append(structure_cv(image.image, image.labels, background, table.label))
-        deviation.append(structure_spread(image.image, image.labels, background, table.label, smoothing=pixel))
+        deviation.append(structure_spread(image.image, image.labels, background, table.label))
         edges.append(edge_profile(image.image, image.labels, background, noise))
         fine.append(measure_fine_structure(image.image, image.labels, background))
     real_edge, real_fine = typical_profile(np.concatenate(edges)), FineStructure.joined(fine)
     bundle = variant(made.bundle, edge_factor=[], grain=[], grain_spread=0.0)
     if bundle.config.modality == "phase":
-        contrast = phase_contrast(bundle, deviation, _fields(replace(made, bundle=bundle), seed), pixel)
+        # Noise has no fringes that could become too strong: in all it is to vary as much as the cells do.
+        contrast = phase_contrast(bundle, deviation, _fields(replace(made, bundle=bundle), seed), 0.0)
         return variant(bundle, texture_contrast=contrast, **fine_structure(bundle, real_fine, []))
     bundle = variant(bundle, rim=rim_of(bundle, real_edge))
     fields = _fields(replace(made, bundle=bundle), seed)
