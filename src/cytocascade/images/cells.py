@@ -120,7 +120,7 @@ class SingleCells:
     @property
     def fineness(self) -> int:
         """Samples per pixel of the crop, along each axis."""
-        return max(1, self.signal.shape[-1] // (CROP_SIZE + 2 * CROP_MARGIN))
+        return fineness_of(self.signal, margin=CROP_MARGIN)
 
     @property
     def gain(self) -> FloatArray:
@@ -141,9 +141,9 @@ class SingleCells:
         )
 
 
-def fineness_of(crops: Array) -> int:
-    """Return how many samples of crops without margin, (..., S, S), make a canonical pixel along each axis."""
-    return max(1, crops.shape[-1] // CROP_SIZE)
+def fineness_of(crops: Array, *, margin: int = 0) -> int:
+    """Return how many samples of crops, (..., S, S), make a canonical pixel on an axis; `margin` is in these."""
+    return max(1, crops.shape[-1] // (CROP_SIZE + 2 * margin))
 
 
 def detect_modality(images: Sequence[AnnotatedImage]) -> Modality:

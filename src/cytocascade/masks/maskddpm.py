@@ -62,7 +62,7 @@ def mask_batches(
         Chance of every cell to be picked, up to a factor.
     """
     crops, scalars, style, weights = _tensors(distance[:, None], shape, styles, pick)
-    fineness = max(1, distance.shape[-1] // (CROP_SIZE + 2 * CROP_MARGIN))
+    fineness = fineness_of(distance, margin=CROP_MARGIN)
 
     def batch_at(step: int) -> Batch:
         generator = torch_generator(seed, "masks", step)
