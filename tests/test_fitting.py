@@ -8,13 +8,18 @@ import numpy as np
 import pytest
 import torch
 from _phase import draw_phase
+from scipy import ndimage as ndi
 
 from cytocascade import network_fitting
 from cytocascade.bundle import load_bundle
 from cytocascade.cascade import Cascade
+from cytocascade.composition import clean_field
 from cytocascade.errors import CytoCascadeError
 from cytocascade.fitting import FitOptions, StageProgress, fit, usual_base
+from cytocascade.generation import draw_sample
+from cytocascade.generation_options import GenerationOptions
 from cytocascade.network_fitting import _starting_model
+from cytocascade.preparation import prepare_field
 from cytocascade.types import AnnotatedImage, GeneratedSample
 
 TreeBytes = Callable[[Path], dict[str, bytes]]
@@ -290,3 +295,18 @@ def test_too_few_cells_are_refused_before_anything_is_trained(
         fit([draw_image(0, rows=2)], tmp_path / "drawn", OPTIONS, base=nuclei.bundle)
     # Nothing stays behind, so that mended images are not taken for those of another fit.
     assert list(tmp_path.iterdir()) == []
+
+
+def test_cells_in_phase_contrast_show_no_more_of_their_surroundings_than_their_halo(
+    nuclei: Cascade, tmp_path: Path
+) -> None:
+    bundle = fit([draw_phase()], tmp_path / "phase", OPTIONS, base=nuclei.bundle)
+    assert bundle.config.halo is not None
+    params = draw_sample(bundle, GenerationOptions(size=(200, 300), cells=4), 0, 0)
+    prepared = prepare_field(bundle, params)
+    # Light that is as bright in all of the crop: what is not faded out would be seen.
+    prepared = replace(prepared, signal=np.ones_like(prepared.signal))
+    light = clean_field(replace(bundle, imaging=bundle.imaging.model_copy(update={"debris": None})), params, prepared)
+    distance = ndi.distance_transform_edt(prepared.labels == 0)
+    assert np.abs(light.light[(distance > 0) & (distance < 0.7 * bundle.config.halo)]).min() > 0
+    assert np.abs(light.light[distance > 2.2 * bundle.config.halo + 2]).max() < 0.01 * np.abs(light.light).max()

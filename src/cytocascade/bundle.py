@@ -88,6 +88,8 @@ class BundleConfig(Recorded):
     """What it was trained on and how: image names, cells, steps, seed, base."""
     mask_source: Annotated[MaskSource | None, LeftOutUnset()] = None
     """The pipeline of diffusers that masks come from, in the folder ``masks``; none: our own network."""
+    halo: Annotated[float | None, LeftOutUnset()] = Field(None, gt=0)
+    """How far outside the outline cells in phase contrast are seen, in pixels of the images; none: as far as `rim`."""
     zoom: Annotated[Zoom | None, LeftOutUnset()] = None
     """How cells are magnified to fill the canonical crop; none: not at all."""
 

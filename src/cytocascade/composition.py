@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 
 from cytocascade.bundle import Bundle
+from cytocascade.images.descriptors import zoom_factors
 from cytocascade.images.edges import EDGE_CENTRES
 from cytocascade.imaging.background import render_background, render_debris
 from cytocascade.imaging.camera import add_grain, add_noise, to_output
 from cytocascade.imaging.exposure import dimmed
 from cytocascade.population.field import assemble_signal
-from cytocascade.preparation import PreparedField, contacts_between, usual_diameter
+from cytocascade.preparation import PreparedField, cell_descriptors, contacts_between, usual_diameter
 from cytocascade.seeding import numpy_generator
-from cytocascade.textures.model import fade, grain, without_holes
+from cytocascade.textures.model import FADING, fade, grain, without_holes
 from cytocascade.types import Array, FloatArray
 
 
@@ -74,7 +75,7 @@ def clean_field(bundle: Bundle, params: dict[str, Any], prepared: PreparedField)
     light, extent, strength = assemble_signal(
         prepared.placed,
         prepared.cells,
-        shown * fade(prepared.distance, config.rim),
+        shown * fade(prepared.distance, _rims(bundle, params)),
         grain(prepared.distance),
         [float(value) for value in level],
         prepared.labels.shape,
@@ -91,6 +92,19 @@ def clean_field(bundle: Bundle, params: dict[str, Any], prepared: PreparedField)
     if bundle.imaging.debris is not None:
         light = light + render_debris(drawn, bundle.imaging.debris, prepared.labels)
     return CleanField(light, background, extent, extent * strength)
+
+
+def _rims(bundle: Bundle, params: dict[str, Any]) -> float | FloatArray:
+    """Return how far outside their outlines cells are shown, in canonical pixels: for all, or for each, (n, 1, 1).
+
+    Crops of large cells hold much of their surroundings, with pieces of other cells. What is painted there has no
+    label.
+    """
+    config = bundle.config
+    if config.halo is None:
+        return config.rim
+    pixels = np.mean(config.scale) / zoom_factors(cell_descriptors(params), config.zoom)
+    return np.minimum(config.halo / (1.0 - FADING) / pixels, config.rim).astype(np.float32)[:, None, None]
 
 
 def expose(bundle: Bundle, params: dict[str, Any], clean: CleanField) -> Array:

@@ -22,6 +22,7 @@ from cytocascade.calibration.outlines import outline_roughness, solidity_shift
 from cytocascade.images.cells import measure_image
 from cytocascade.images.edges import edge_profile, typical_profile
 from cytocascade.images.grain import FineStructure, measure_fine_structure
+from cytocascade.images.halo import halo_reach
 from cytocascade.images.noise import background_spread, structure_cv, structure_spread
 from cytocascade.types import AnnotatedImage, Array
 
@@ -37,6 +38,7 @@ CALIBRATED = (
     "noise_share",
     "grain",
     "grain_spread",
+    "halo",
 )
 """Fields of the configuration that calibration sets."""
 
@@ -100,6 +102,7 @@ def calibrate(
         bundle = variant(bundle, texture_contrast=contrast)
         fields = [(params, contrasted(prepared, contrast)) for params, prepared in fields]
     else:
+        bundle = variant(bundle, halo=halo_reach(images))
         bundle = variant(bundle, texture_contrast=phase_contrast(bundle, real.deviation, fields, pixel))
     bundle = variant(bundle, **fine_structure(bundle, real.fine, fields))
     config = bundle.config

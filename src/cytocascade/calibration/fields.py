@@ -44,7 +44,7 @@ def make_fields(bundle: Bundle, seed: int, progress: Callable[[str, int, int, st
 
 def variant(bundle: Bundle, **changes: Any) -> Bundle:
     """Return the bundle with other numbers in its config, rounded as they are stored."""
-    rounded = {name: np.round(value, 5).tolist() for name, value in changes.items()}
+    rounded = {name: None if value is None else np.round(value, 5).tolist() for name, value in changes.items()}
     return replace(bundle, config=bundle.config.model_copy(update=rounded))
 
 

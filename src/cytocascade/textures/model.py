@@ -39,6 +39,9 @@ TEXTURE_STEPS = 14
 RIM = 9.0
 """Distance outside the outline, in canonical pixels, up to which a texture is learned and kept."""
 
+FADING = 0.45
+"""Share of the rim over which light fades to nothing."""
+
 DARKEST_RIM = -0.015
 """Least light outside the outline, relative to that of the cell: fluorescence adds light, the rest is noise."""
 
@@ -344,7 +347,10 @@ def without_holes(signal: FloatArray, distance: FloatArray) -> FloatArray:
     return np.where(distance > 0, signal, np.maximum(signal, DARKEST_RIM)).astype(np.float32)
 
 
-def fade(distance: FloatArray, rim: float = RIM) -> FloatArray:
-    """Return a weight that is 1 in and near the mask and falls smoothly to 0 at `rim` outside it."""
-    t = np.clip((distance + rim) / (0.45 * rim), 0.0, 1.0)
+def fade(distance: FloatArray, rim: float | FloatArray = RIM) -> FloatArray:
+    """Return a weight that is 1 in and near the mask and falls smoothly to 0 at `rim` outside it.
+
+    `rim` is one for all, or one for each, (n, 1, 1). The fall sets in at 1 - `FADING` of it.
+    """
+    t = np.clip((distance + rim) / (FADING * rim), 0.0, 1.0)
     return np.asarray(t * t * (3 - 2 * t), dtype=np.float32)
