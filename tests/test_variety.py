@@ -11,7 +11,14 @@ from cytocascade.imaging.exposure import MOST_SATURATED
 from cytocascade.population import PopulationOverrides
 from cytocascade.population.cells import CellStatistics
 from cytocascade.preparation import prepare_field
-from cytocascade.variety import DENSEST, SPARSEST, ImageVariety
+from cytocascade.variety import (
+    DENSEST,
+    LEAST_PRESSED_PHASE,
+    MOST_HIDDEN_PHASE,
+    MOST_PRESSED_PHASE,
+    SPARSEST,
+    ImageVariety,
+)
 
 
 def counts(nuclei, variety: float, n: int = 24) -> np.ndarray:
@@ -54,6 +61,20 @@ def test_explicit_wishes_stay():
     varied = ImageVariety(density=2.0, touching=0.6).on(wishes)
     assert varied.count == 7
     assert varied.touching_rate == 0.1
+
+
+def test_cells_in_phase_contrast_meet_along_short_stretches():
+    drawn = [ImageVariety.drawn(1.0, 0, "sample", index) for index in range(100)]
+    wishes = [one.on(PopulationOverrides(), "phase") for one in drawn]
+    assert {one.max_overlap for one in wishes} == {MOST_HIDDEN_PHASE}
+    rates = [one.overlap_rate for one in wishes]
+    assert LEAST_PRESSED_PHASE <= min(rates) < 0.55
+    assert 0.95 < max(rates) <= MOST_PRESSED_PHASE
+    assert drawn[0].on(PopulationOverrides(max_overlap=0.2), "phase").max_overlap == 0.2
+    assert drawn[0].on(PopulationOverrides(overlap_rate=0.1), "phase").overlap_rate == 0.1
+    nuclei = drawn[0].on(PopulationOverrides())
+    assert nuclei.max_overlap == PopulationOverrides().max_overlap
+    assert nuclei.overlap_rate == drawn[0].overlap
 
 
 def test_cells_reach_beyond_the_real_ones_but_not_far():

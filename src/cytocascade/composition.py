@@ -80,6 +80,8 @@ def clean_field(bundle: Bundle, params: dict[str, Any], prepared: PreparedField)
         [float(value) for value in level],
         prepared.labels.shape,
         owner=prepared.labels if config.modality == "phase" else None,
+        # Params of samples that were made before halos reached into neighbours do not tell.
+        halos_add=params.get("halos_add", False),
         edge=partial(edge_factor, factors=config.edge_factor) if config.edge_factor else None,
         strength=grain_strengths(params, config.grain_spread),
         pressed=contacts,

@@ -41,7 +41,7 @@ def draw_sample(bundle: Bundle, options: GenerationOptions, seed: int, index: in
     shape = field_shape(config, options)
     keys = ("sample", index)
     variety = ImageVariety.drawn(options.variety, seed, *keys)
-    wishes = variety.on(options.population())
+    wishes = variety.on(options.population(), config.modality)
     placement = draw_placement(bundle.population, shape, config.spacing, wishes, seed=seed, keys=keys)
     generator = numpy_generator(seed, *keys, "cells")
     descriptors = bundle.cells.draw(placement.count, generator, area_scale=options.area_scale, reach=variety.reach)
@@ -60,6 +60,7 @@ def draw_sample(bundle: Bundle, options: GenerationOptions, seed: int, index: in
         "concave": config.concave,
         "aligned": True,
         "roomy": config.modality == "fluorescence",
+        "halos_add": config.modality == "phase",
         "exposed": config.modality == "fluorescence",
         "neighbours_alike": round(variety.alike * _neighbours_alike(bundle), 4),
         **({} if variety.seam is None else {"seam": variety.seam, "seam_width": variety.seam_width}),

@@ -31,6 +31,12 @@ MOST_PRESSED = 0.8
 """Largest share of the gathered cells that are pressed against another: part of them is hidden by it, and they share a
 long border. Label images cannot tell how cells overlap, so none of this is fitted."""
 
+LEAST_PRESSED_PHASE, MOST_PRESSED_PHASE = 0.5, 1.0
+MOST_HIDDEN_PHASE = 0.03
+"""In phase contrast, the share of the gathered cells that are pressed against another, at its extremes, and the largest
+part of them that is hidden: spread and spindle-shaped cells meet along a short stretch, a third of a cell's diameter
+long (in T98G half of the contacts are 9 to 26 pixels long, there is one for every four to eight cells)."""
+
 DARKEST_SEAM, BRIGHTEST_SEAM = -0.25, 0.15
 """Light along the border of pressed cells, relative to that beside it, at its extremes."""
 
@@ -97,8 +103,8 @@ class ImageVariety(BaseModel):
             reach=variety,
         )
 
-    def on(self, population: PopulationOverrides) -> PopulationOverrides:
-        """Return what is wished of the arrangement; explicit wishes stay."""
+    def on(self, population: PopulationOverrides, modality: str = "fluorescence") -> PopulationOverrides:
+        """Return what is wished of the arrangement of cells seen in a `modality`; explicit wishes stay."""
         update: dict[str, float] = {}
         if population.count is None:
             update["density"] = self.density
@@ -107,6 +113,11 @@ class ImageVariety(BaseModel):
             update["p_cluster"] = round(self.touching + (1 - self.touching) * (self.near or 0.0), 4)
         if self.overlap is not None and population.overlap_rate is None:
             update["overlap_rate"] = self.overlap
+            if modality == "phase":
+                beyond = (MOST_PRESSED_PHASE - LEAST_PRESSED_PHASE) * self.overlap / MOST_PRESSED
+                update["overlap_rate"] = round(LEAST_PRESSED_PHASE + beyond, 4)
+                if "max_overlap" not in population.model_fields_set:
+                    update["max_overlap"] = MOST_HIDDEN_PHASE
         return population.model_copy(update=update)
 
 

@@ -118,6 +118,27 @@ def test_cells_replace_each_other_in_phase_contrast() -> None:
     assert light.max() < 60
 
 
+def test_rim_and_halo_lie_along_the_outline_that_is_seen_and_add_up() -> None:
+    placed, cells = [place(0, (20, 20)), place(1, (20, 46))], [cell(), cell()]
+    labels, owner_of = paint_labels(placed, [c.mask for c in cells], (80, 120))
+    order = [owner_of[label] for label in sorted(owner_of)]
+    ring = np.stack([np.exp(-((distance() / 2) ** 2))] * 2)
+    light, _, _ = assemble_signal(order, cells, ring, ring, [1.0, 1.0], (80, 120), owner=labels, halos_add=True)
+    row = slice(35, 37)
+    border = 20 + int(np.argmax(labels[35, 20:80] != labels[35, 36]))
+    assert labels[35, border - 1] != labels[35, border] > 0
+    # Rim of one and halo of the other, from both sides, to a pixel.
+    assert light[row, border - 1 : border + 1].min() > 1.4
+    assert light[row, border - 1 : border + 1].max() > 1.8
+    # The hidden outline, six pixels beyond the border, is not seen.
+    hidden = 46 if labels[35, 46] == labels[35, 30] else 52
+    assert abs(hidden - border) > 3
+    assert light[row, hidden - 1 : hidden + 1].max() < 0.35
+    # Away from the other cell all is as if it were alone.
+    alone, _, _ = assemble_signal(order[:1], cells, ring, ring, [1.0], (80, 120), owner=labels == 1, halos_add=True)
+    assert np.allclose(light[:, :26], alone[:, :26], atol=1e-6)
+
+
 def pressed_pair() -> tuple[list[PlacedCell], list[FieldCell], Contacts]:
     placed, cells = [place(0, (20, 20)), place(1, (20, 46))], [cell(), cell()]
     return placed, cells, Contacts.of(placed, cells, (80, 120))

@@ -33,6 +33,9 @@ crinkles."""
 LOOSENED = 5.0
 """How far from the outline, in canonical pixels, light moves with an outline that wavers."""
 
+PRESSED_RIM = 0.25
+"""Width of the rim that follows where a cell in phase contrast is pressed in, in radii of a disc as large as it."""
+
 _SPECK = 20
 
 
@@ -289,6 +292,7 @@ def assemble_signal(
     shape: tuple[int, ...],
     *,
     owner: Array | None = None,
+    halos_add: bool = False,
     edge: Callable[[FloatArray], FloatArray] | None = None,
     strength: Sequence[float] | None = None,
     pressed: Contacts | None = None,
@@ -312,6 +316,8 @@ def assemble_signal(
     owner : ndarray of int, optional
         Instance labels in the order of `placed`, 1-based. If given, cells replace each other instead of
         shining through: inside a cell only its own signal counts (phase contrast).
+    halos_add : bool
+        With `owner`: rims and halos follow the outline that is seen, and halos count inside other cells as well.
     edge : callable, optional
         Gives the factor on the light for each signed distance to the outline in field pixels. The mean
         inside the mask is restored afterwards.
@@ -336,14 +342,16 @@ def assemble_signal(
         window, part = _crop_window(place, cell, shape)
         if total[window].size == 0:
             continue
+        hidden = None if owner is None else (owner[window] != number) & (owner[window] != 0)
+        if halos_add and owner is not None and hidden is not None and (owner[window] == number).any():
+            cell, hidden = _pressed_in(cell, owner[window] == number, hidden, part), None
         light = ndi.map_coordinates(signal[place.index], cell.coordinates, order=3, mode="constant", cval=0.0)
         if edge is not None:
             light = _sharpened(light, cell, edge)
         light = light[part] * np.float32(level[place.index])
         where = cell.coordinates[(slice(None), *part)]
         extent = ndi.map_coordinates(grain[place.index], where, order=1, mode="constant", cval=0.0)
-        if owner is not None:
-            hidden = (owner[window] != number) & (owner[window] != 0)
+        if hidden is not None:
             light *= 1.0 - ndi.gaussian_filter(hidden.astype(np.float32), SHARPEST_SEAM)
         if pressed is not None:
             light *= pressed.share(number, window, cell.depth[part])
@@ -351,6 +359,30 @@ def assemble_signal(
         strengths[window][extent > furthest[window]] = 1.0 if strength is None else strength[place.index]
         np.maximum(furthest[window], extent, out=furthest[window])
     return total, furthest, strengths
+
+
+def _pressed_in(cell: FieldCell, seen: BoolArray, others: BoolArray, part: tuple[slice, ...]) -> FieldCell:
+    """Return the cell with its light moved so that rim and halo lie along the outline that is seen.
+
+    Where another cell hides part of it, light is fetched from the place that is as deep in the whole cell as the pixel
+    is in what is seen of it: the rim from the hidden outline, the halo from beyond.
+    """
+    depth = cell.depth[part]
+    if not (others & (depth > 0)).any():
+        return cell
+    inside = ndi.distance_transform_edt(seen) - 0.5
+    visible = np.where(seen, inside, 0.5 - ndi.distance_transform_edt(~seen))
+    # Distances to a set of pixels are not exact to the pixel, and where nothing hides the cell nothing is to move.
+    less = np.minimum(visible - depth + 1.0, 0.0)
+    less *= np.exp(-((np.maximum(visible, 0.0) / (PRESSED_RIM * math.sqrt(cell.mask.sum() / math.pi))) ** 2))
+    slope = np.stack(np.gradient(ndi.gaussian_filter(depth.astype(np.float64), 1.0)))
+    slope /= np.maximum(np.linalg.norm(slope, axis=0), 1e-6)
+    at = np.indices(depth.shape) + less * slope
+    at += np.array([one.start for one in part])[:, None, None]
+    moved = cell.coordinates.copy()
+    for axis in range(2):
+        moved[(axis, *part)] = ndi.map_coordinates(cell.coordinates[axis], at, order=1, mode="nearest")
+    return replace(cell, coordinates=moved)
 
 
 def _sharpened(light: FloatArray, cell: FieldCell, edge: Callable[[FloatArray], FloatArray]) -> FloatArray:
