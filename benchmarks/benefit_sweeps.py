@@ -23,6 +23,7 @@ PICTURES = Path(__file__).parents[1] / "docs" / "images"
 
 AMOUNTS = (1, 5, 25)
 BUDGETS = ("10cells", "20cells", "50cells", "1", "2", "4")
+WINDOWS = 3
 SWEEPS = {
     "amount": ("ctc-fluo-n2dl-hela", ("20cells",), ["real", *(f"real+synthetic@{amount}" for amount in AMOUNTS)]),
     "budget": ("dsb2018-fluo-360", BUDGETS, ["real", "real+synthetic"]),
@@ -64,8 +65,12 @@ def draw(found: dict[str, dict[str, dict[str, dict[str, dict[str, float]]]]]) ->
     if _complete("budget", found):
         _, axes = plt.subplots(figsize=(7, 3.4), layout="constrained")
         for arm, colour in (("real", "#2a6ab5"), ("real+synthetic", "#e07b1a")):
-            _line(axes, [found[f"budget-{budget}"]["arms"][arm]["SEG"] for budget in BUDGETS], colour, arm)
-        words = [budget.replace("cells", " cells") for budget in BUDGETS[:3]] + ["1 image", "2 images", "4 images"]
+            scores = [found[f"budget-{budget}"]["arms"][arm]["SEG"] for budget in BUDGETS]
+            # Windows and whole images are of different images: no line leads from one to the other.
+            _line(axes, scores[:WINDOWS], colour, arm)
+            _line(axes, scores[WINDOWS:], colour, None, first=WINDOWS)
+        windows = [budget.replace("cells", " cells") for budget in BUDGETS[:WINDOWS]]
+        words = [*windows, "1 image", "2 images", "4 images"]
         axes.set_xticks(range(len(words)), words)
         axes.set(xlabel="annotated", ylabel="SEG", title="DSB")
         axes.legend(frameon=False)
@@ -76,8 +81,8 @@ def _complete(sweep: str, found: dict[str, object]) -> bool:
     return all(f"{sweep}-{budget}" in found for budget in SWEEPS[sweep][1])
 
 
-def _line(axes: object, scores: list[dict[str, float]], colour: str, name: str) -> None:
-    places = range(len(scores))
+def _line(axes: object, scores: list[dict[str, float]], colour: str, name: str | None, first: int = 0) -> None:
+    places = range(first, first + len(scores))
     axes.plot(places, [score["mean"] for score in scores], "o-", color=colour, label=name)  # type: ignore[attr-defined]
     low, high = ([score[end] for score in scores] for end in ("low", "high"))
     axes.fill_between(places, low, high, color=colour, alpha=0.15, linewidth=0)  # type: ignore[attr-defined]
