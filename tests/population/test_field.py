@@ -139,6 +139,17 @@ def test_rim_and_halo_lie_along_the_outline_that_is_seen_and_add_up() -> None:
     assert np.allclose(light[:, :26], alone[:, :26], atol=1e-6)
 
 
+def test_cells_of_which_a_row_is_left_in_the_field_can_be_pressed() -> None:
+    # Each half hidden, in a field of one row; and a cell of which nothing is seen does not shine through.
+    placed, cells = [place(0, (-15, 20)), place(1, (-15, 46)), place(0, (-15, 22))], [cell(), cell()]
+    ring = np.stack([np.exp(-((distance() / 2) ** 2))] * 2)
+    labels = np.where(np.arange(120) < 49, 1, 2)[None] * np.array([(20 <= x < 78) for x in range(120)])
+    both, _, _ = assemble_signal(placed[:2], cells, ring, ring, [1.0, 1.0], (1, 120), owner=labels, halos_add=True)
+    assert both[0, 48:50].min() > 1.4
+    three, _, _ = assemble_signal(placed, cells, ring, ring, [1.0] * 3, (1, 120), owner=labels, halos_add=True)
+    assert np.allclose(three[0, 26:44], both[0, 26:44], atol=0.01)
+
+
 def pressed_pair() -> tuple[list[PlacedCell], list[FieldCell], Contacts]:
     placed, cells = [place(0, (20, 20)), place(1, (20, 46))], [cell(), cell()]
     return placed, cells, Contacts.of(placed, cells, (80, 120))

@@ -342,9 +342,12 @@ def assemble_signal(
         window, part = _crop_window(place, cell, shape)
         if total[window].size == 0:
             continue
-        hidden = None if owner is None else (owner[window] != number) & (owner[window] != 0)
-        if halos_add and owner is not None and hidden is not None and (owner[window] == number).any():
-            cell, hidden = _pressed_in(cell, owner[window] == number, hidden, part), None
+        hidden = None
+        if owner is not None:
+            seen = owner[window] == number
+            hidden = ~seen & (owner[window] != 0)
+            if halos_add and seen.any():
+                cell, hidden = _pressed_in(cell, seen, hidden, part), None
         light = ndi.map_coordinates(signal[place.index], cell.coordinates, order=3, mode="constant", cval=0.0)
         if edge is not None:
             light = _sharpened(light, cell, edge)
@@ -375,13 +378,13 @@ def _pressed_in(cell: FieldCell, seen: BoolArray, others: BoolArray, part: tuple
     # Distances to a set of pixels are not exact to the pixel, and where nothing hides the cell nothing is to move.
     less = np.minimum(visible - depth + 1.0, 0.0)
     less *= np.exp(-((np.maximum(visible, 0.0) / (PRESSED_RIM * math.sqrt(cell.mask.sum() / math.pi))) ** 2))
-    slope = np.stack(np.gradient(ndi.gaussian_filter(depth.astype(np.float64), 1.0)))
-    slope /= np.maximum(np.linalg.norm(slope, axis=0), 1e-6)
-    at = np.indices(depth.shape) + less * slope
-    at += np.array([one.start for one in part])[:, None, None]
+    # Of the whole crop: what is in the field may be a single row of pixels.
+    rises, length = slopes(cell.depth)
+    places = np.indices(cell.depth.shape)
+    at = [place[part] + less * (rise / length)[part] for place, rise in zip(places, rises, strict=True)]
     moved = cell.coordinates.copy()
-    for axis in range(2):
-        moved[(axis, *part)] = ndi.map_coordinates(cell.coordinates[axis], at, order=1, mode="nearest")
+    for axis, coordinates in enumerate(cell.coordinates):
+        moved[(axis, *part)] = ndi.map_coordinates(coordinates, at, order=1, mode="nearest")
     return replace(cell, coordinates=moved)
 
 
