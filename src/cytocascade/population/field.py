@@ -10,7 +10,7 @@ import numpy as np
 from scipy import ndimage as ndi
 from scipy.special import ndtr
 
-from cytocascade.images.cells import slopes
+from cytocascade.images.cells import signed_distance, slopes
 from cytocascade.images.descriptors import mask_solidity
 from cytocascade.population.labels import visible_part
 from cytocascade.population.placement import PlacedCell
@@ -373,8 +373,7 @@ def _pressed_in(cell: FieldCell, seen: BoolArray, others: BoolArray, part: tuple
     depth = cell.depth[part]
     if not (others & (depth > 0)).any():
         return cell
-    inside = ndi.distance_transform_edt(seen) - 0.5
-    visible = np.where(seen, inside, 0.5 - ndi.distance_transform_edt(~seen))
+    visible = signed_distance(seen, (1.0, 1.0))
     # Distances to a set of pixels are not exact to the pixel, and where nothing hides the cell nothing is to move.
     less = np.minimum(visible - depth + 1.0, 0.0)
     less *= np.exp(-((np.maximum(visible, 0.0) / (PRESSED_RIM * math.sqrt(cell.mask.sum() / math.pi))) ** 2))
