@@ -3,9 +3,9 @@
     python benchmarks/benefit_sweeps.py --data ../shared/data --work runs/benefit [--seeds 1] [--draw]
 
 The first: HeLa, a window of about 20 cells, with 1, 5 and 25 times its area of synthetic images. The second: DSB,
-budgets of 10, 20 and 50 cells and of 1, 2 and 4 images, with and without synthetic images. Goes on where it was left,
-and takes what the main table (benchmarks/results/benefit/) has already, with its three seeds; `--draw` only draws what
-is in benchmarks/results/benefit_sweeps.json.
+budgets of 10, 20 and 50 cells and of 1, 2 and 4 images, with and without synthetic images. Goes on where it was left:
+what the main table (benchmarks/results/benefit/) has already is taken from there, with its three seeds, and what
+benchmarks/results/benefit_sweeps.json has is kept, unless `--anew` is given; `--draw` only draws.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import argparse
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from benefit import RESULTS as TABLE
 from benefit import command_for, figures
@@ -30,15 +31,18 @@ SWEEPS = {
 }
 
 
-def run(options: argparse.Namespace) -> dict[str, object]:
+def run(options: argparse.Namespace) -> dict[str, Any]:
     """Run what is missing of both sweeps, and return their figures."""
-    found: dict[str, object] = json.loads(RESULTS.read_bytes()) if RESULTS.exists() else {}
+    found: dict[str, Any] = json.loads(RESULTS.read_bytes()) if RESULTS.exists() else {}
     for sweep in options.sweeps:
         name, budgets, arms = SWEEPS[sweep]
         for budget in budgets:
             tabled = TABLE / f"{name}-{budget}.json"
-            known = json.loads(tabled.read_bytes()) if tabled.exists() else {"arms": {}}
-            if not set(arms) <= known["arms"].keys():
+            recorded = [json.loads(tabled.read_bytes())] if tabled.exists() else []
+            if not options.anew and f"{sweep}-{budget}" in found:
+                recorded.append(found[f"{sweep}-{budget}"])
+            known = next((one for one in recorded if set(arms) <= one["arms"].keys()), None)
+            if known is None:
                 command = [*command_for(name, budget, options), "--arms", ",".join(arms), "--seeds", options.seeds]
                 subprocess.run([str(part) for part in command], check=True)
                 known = figures(options.work / f"{name}-{budget}")
@@ -96,7 +100,8 @@ def main() -> None:
     parser.add_argument("--sweeps", nargs="*", choices=list(SWEEPS), default=list(SWEEPS))
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--workers", type=int)
-    parser.add_argument("--draw", action="store_true")
+    parser.add_argument("--anew", action="store_true", help="run again what only the sweeps need")
+    parser.add_argument("--draw", action="store_true", help="only draw what is recorded")
     options = parser.parse_args()
     found = json.loads(RESULTS.read_bytes()) if options.draw else run(options)
     draw(found)
