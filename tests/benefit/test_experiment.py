@@ -37,8 +37,13 @@ class ThresholdMethod:
     name = "threshold"
     trainings = 0
 
+    computes_in = "bf16"
+
     def version(self) -> str:
         return "1.0"
+
+    def precision(self, options) -> str:
+        return self.computes_in
 
     def train(
         self, sources, options, *, seed, cache=None, checkpoint=None, progress=None, monitor=None, monitor_every=1
@@ -169,6 +174,20 @@ def test_runs_with_other_steps_are_not_mixed(images, tmp_path, method):
         run_benefit(images, tmp_path / "out", other)
     replaced = run_benefit(images, tmp_path / "out", other, overwrite=True)
     assert [run.steps for run in replaced.runs] == [3, 3]
+
+
+def test_runs_of_machines_that_compute_otherwise_are_not_mixed(images, tmp_path, method, monkeypatch):
+    begun = run_benefit(images, tmp_path / "out", options(arms=("real",)))
+    assert begun.experiment.segmenter.options["precision"] == "bf16"
+    monkeypatch.setattr(method, "computes_in", "fp32")
+    more = options(arms=("real", "all-real"))
+    with pytest.raises(CytoCascadeError, match="a machine of another precision") as caught:
+        run_benefit(images, tmp_path / "out", more)
+    assert "computes in fp32" in str(caught.value.hint)
+    method.trainings = 0
+    replaced = run_benefit(images, tmp_path / "out", more, overwrite=True)
+    assert method.trainings == 4
+    assert replaced.experiment.segmenter.options["precision"] == "fp32"
 
 
 def test_tuning_scores_validation_images_only(images, tmp_path, method):

@@ -8,6 +8,7 @@ import torch
 
 from cytocascade.errors import CytoCascadeError
 from cytocascade.segmentation.base import SegmenterOptions
+from cytocascade.segmentation.cellpose import Cellpose
 from cytocascade.segmentation.cellpose_network import (
     cellpose_module,
     cellpose_network,
@@ -45,6 +46,7 @@ def test_both_precisions_give_nearly_the_same_floats() -> None:
 def test_the_precision_can_be_chosen() -> None:
     assert computes_in_half(SegmenterOptions(precision="bf16"))
     assert not computes_in_half(SegmenterOptions(precision="fp32"))
+    assert [Cellpose().precision(SegmenterOptions(precision=one)) for one in ("bf16", "fp32")] == ["bf16", "fp32"]
 
 
 def test_machines_without_onednn_compute_in_full(monkeypatch: pytest.MonkeyPatch) -> None:

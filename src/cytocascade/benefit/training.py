@@ -183,9 +183,10 @@ def kept_run(job: Job, laboratory: Laboratory, fingerprint: str) -> Run | None:
         if laboratory.replace:
             return None
         raise CytoCascadeError(
-            "the run that is here was made with other images or options",
+            "the run that is here was made with other images or options, or on a machine of another precision",
             path=file,
-            hint="Choose another --out, or replace what is there with --overwrite.",
+            hint="Go on there, choose another --out, or replace what is there with --overwrite. This machine computes "
+            f"in {method_named(laboratory.options.segmenter).precision(laboratory.options.training)}.",
         )
     return run
 
@@ -203,6 +204,9 @@ def run_key(job: Job, laboratory: Laboratory, fingerprint: str) -> str:
     """Return the hash of everything that a run depends on, beside the images and the cascade of `fingerprint`."""
     options = laboratory.options
     training = options.training.model_dump(mode="json", exclude={"device"})
+    if method_named(options.segmenter).precision(options.training) == "fp32":
+        # Arms that are compared must be computed alike, also where an experiment goes on on another machine.
+        training["precision"] = "fp32"
     what = [
         fingerprint,
         job.arm.model_dump(mode="json"),

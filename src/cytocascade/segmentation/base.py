@@ -95,6 +95,10 @@ class Method(Protocol):
         """Return the version of the software that does the work."""
         ...
 
+    def precision(self, options: SegmenterOptions) -> str:
+        """Return ``fp32`` or ``bf16``: what `SegmenterOptions.precision` comes to on this machine."""
+        ...
+
     def train(
         self,
         sources: Sequence[TrainingSource],

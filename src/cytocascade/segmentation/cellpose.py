@@ -37,6 +37,10 @@ class Cellpose:
         """Return the version of Cellpose, or raise `CytoCascadeError` if it is missing or not of line 3."""
         return cellpose_version()
 
+    def precision(self, options: SegmenterOptions) -> str:
+        """Return what networks are computed in; see `cytocascade.segmentation.base.Method.precision`."""
+        return "bf16" if computes_in_half(options) else "fp32"
+
     def train(
         self,
         sources: Sequence[TrainingSource],
