@@ -4,7 +4,7 @@
 
 Runs `cytocascade benefit` for every set and budget, one after the other. What is there already is not made again, so it
 can be interrupted, and spread over days. The figures of every set go to benchmarks/results/benefit/, and the counts of
-every image of every run to its folder runs/: from there a fresh checkout goes on, as far as images, options and version
+every image of every run to its folder runs/: from there a fresh checkout goes on, as far as images, options, version and
 precision (bf16 or fp32, by the machine) are the same. Their table is put into docs/benefit.md and the README; `--table`
 does only that.
 
