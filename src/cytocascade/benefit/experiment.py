@@ -297,7 +297,7 @@ def _record(
 ) -> Experiment:
     options, split = laboratory.options, laboratory.split
     training = options.training.model_dump(mode="json")
-    training["precision"] = method_named(options.segmenter).precision(options.training)
+    training["precision"] = laboratory.precision
     others = {"split", "test_fraction", "fit_seconds", "fit_steps", "keep_best", "seed", "amount", "variety"}
     others |= {"stable_diffusion"}
     rest = options.model_dump(mode="json", include=others)

@@ -74,6 +74,11 @@ class Laboratory:
         """Return the images that are tested on."""
         return self.split.test if self.options.score_on == "test" else self.split.validation
 
+    @property
+    def precision(self) -> str:
+        """Return what segmenters are computed in on this machine, ``fp32`` or ``bf16``."""
+        return method_named(self.options.segmenter).precision(self.options.training)
+
     def real_images(self, arm: Arm) -> tuple[AnnotatedImage, ...]:
         """Return the real images that an arm trains on."""
         return {"budget": self.split.budget, "all": self.split.pool, "none": ()}[arm.real]
@@ -186,7 +191,7 @@ def kept_run(job: Job, laboratory: Laboratory, fingerprint: str) -> Run | None:
             "the run that is here was made with other images or options, or on a machine of another precision",
             path=file,
             hint="Go on there, choose another --out, or replace what is there with --overwrite. This machine computes "
-            f"in {method_named(laboratory.options.segmenter).precision(laboratory.options.training)}.",
+            f"in {laboratory.precision}.",
         )
     return run
 
@@ -204,7 +209,7 @@ def run_key(job: Job, laboratory: Laboratory, fingerprint: str) -> str:
     """Return the hash of everything that a run depends on, beside the images and the cascade of `fingerprint`."""
     options = laboratory.options
     training = options.training.model_dump(mode="json", exclude={"device"})
-    if method_named(options.segmenter).precision(options.training) == "fp32":
+    if laboratory.precision == "fp32":
         # Arms that are compared must be computed alike, also where an experiment goes on on another machine.
         training["precision"] = "fp32"
     what = [
