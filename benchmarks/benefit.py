@@ -4,9 +4,9 @@
 
 Runs `cytocascade benefit` for every set and budget, one after the other. What is there already is not made again, so it
 can be interrupted, and spread over days. The figures of every set go to benchmarks/results/benefit/, and the counts of
-every image of every run to its folder runs/: from there a fresh checkout goes on, as far as images, options, version
-and precision (bf16 or fp32, by the machine) are the same. Their table is put into docs/benefit.md and the README;
-`--table` does only that.
+every image of every run to its folder runs/: from there a fresh checkout goes on, as far as images, options and version
+are the same. Segmenters are computed in bf16, which processors that lack it emulate (8 times as slow). The table of all
+figures is put into docs/benefit.md and the README; `--table` does only that.
 
 The shipped bases have never seen a test image: `nuclei` was trained on images 000-023 of bbbc039-u2os and 000-043 of
 dsb2018-fluo-360 alone, which are the pool to learn from here; `phase` on six of the eight images of usiigaci-t98g-phase
@@ -116,6 +116,7 @@ def command_for(name: str, budget: str, options: argparse.Namespace) -> list[Any
         "--budget", budget, "--split", about.split, "--test-fraction", about.fraction, "--base-seen", about.seen,
         *SMALL[about.dim], *about.more,
     ]  # fmt: skip
+    command += ["--precision", "bf16"]
     return [*command, "--workers", options.workers] if options.workers else command
 
 

@@ -35,6 +35,7 @@ def asked(folder: Path, out: Path, *more: object) -> list[str]:
         (("--segmenter", "magic"), "no segmenter 'magic'"),
         (("--steps", "5", "--crop", "40", "--diameter", "2"), "diameter"),
         (("--time", "soon"), "soon"),
+        (("--precision", "fp8"), "precision"),
         (("--variety", "0.5", "--from", "nowhere"), "nowhere"),
     ],
 )
@@ -50,13 +51,14 @@ def test_real_images_alone_need_no_cascade_and_give_a_report(folder, tmp_path, r
     out = tmp_path / "out"
     code, printed, error = run(
         *asked(folder, out, "--arms", "real,real+copypaste", "--budget", "1", "--seeds", "1", "--steps", "2"),
-        "--batch", "2", "--crop", "64", "--workers", "1", "--amount", "1",
+        "--batch", "2", "--crop", "64", "--workers", "1", "--amount", "1", "--precision", "bf16",
     )  # fmt: skip
     assert code == 0, error
     assert printed.strip() == str(out / "index.html")
     found = json.loads((out / "benefit.json").read_bytes())
     assert set(found["arms"]) == {"real", "real+copypaste"}
     assert found["experiment"]["segmenter"]["name"] == "cellpose"
+    assert found["experiment"]["segmenter"]["options"]["precision"] == "bf16"
     assert not (out / "cascade").exists()
 
 

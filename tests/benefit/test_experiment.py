@@ -170,7 +170,7 @@ def test_a_folder_of_other_files_is_never_removed(images, tmp_path, method):
 def test_runs_with_other_steps_are_not_mixed(images, tmp_path, method):
     run_benefit(images, tmp_path / "out", options(arms=("real",)))
     other = options(arms=("real",), training=SegmenterOptions(steps=3))
-    with pytest.raises(CytoCascadeError, match="made with other images or options"):
+    with pytest.raises(CytoCascadeError, match="made with other images, options or precision"):
         run_benefit(images, tmp_path / "out", other)
     replaced = run_benefit(images, tmp_path / "out", other, overwrite=True)
     assert [run.steps for run in replaced.runs] == [3, 3]
@@ -181,13 +181,21 @@ def test_runs_of_machines_that_compute_otherwise_are_not_mixed(images, tmp_path,
     assert begun.experiment.segmenter.options["precision"] == "bf16"
     monkeypatch.setattr(method, "computes_in", "fp32")
     more = options(arms=("real", "all-real"))
-    with pytest.raises(CytoCascadeError, match="a machine of another precision") as caught:
+    with pytest.raises(CytoCascadeError, match="other images, options or precision") as caught:
         run_benefit(images, tmp_path / "out", more)
-    assert "computes in fp32" in str(caught.value.hint)
+    assert "computed in fp32; --precision" in str(caught.value.hint)
     method.trainings = 0
     replaced = run_benefit(images, tmp_path / "out", more, overwrite=True)
     assert method.trainings == 4
     assert replaced.experiment.segmenter.options["precision"] == "fp32"
+
+
+def test_bf16_by_wish_and_by_machine_are_the_same(images, tmp_path, method):
+    run_benefit(images, tmp_path / "out", options(arms=("real",)))
+    method.trainings = 0
+    wished = SegmenterOptions(steps=2, precision="bf16")
+    run_benefit(images, tmp_path / "out", options(arms=("real",), training=wished))
+    assert method.trainings == 0
 
 
 def test_tuning_scores_validation_images_only(images, tmp_path, method):

@@ -43,6 +43,30 @@ def test_both_precisions_give_nearly_the_same_floats() -> None:
     assert 0 < difference < 0.1 * found["fp32"].abs().max()
 
 
+def test_bf16_is_emulated_where_the_processor_lacks_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is as far from fp32 as PyTorch's own bf16, and much closer to that than fp32 is; so are the gradients."""
+    data = torch.rand(4, 2, 32, 32, generator=torch.Generator().manual_seed(0))
+    found = {}
+    for name, precision, native in (("fp32", "fp32", False), ("own", "bf16", True), ("emulated", "bf16", False)):
+        monkeypatch.setattr(f"{cellpose_network.__module__}._processor_has_half", lambda native=native: native)
+        net = cellpose_network(TINY.model_copy(update={"precision": precision}), 12.0, 0).eval()
+        flows = net(data)[0]
+        flows.square().mean().backward()
+        found[name] = [flows.detach(), *(one.grad for one in net.parameters() if one.grad is not None)]
+        assert all(one.dtype == torch.float32 for one in found[name])
+        assert list(net.state_dict()) == list(cellpose_network(TINY, 12.0, 0).state_dict())
+
+    def distance(one: str, other: str) -> tuple[float, float]:
+        outputs, *gradients = ((a - b).norm() / b.norm() for a, b in zip(found[one], found[other], strict=True))
+        return float(outputs), float(np.median([float(gradient) for gradient in gradients]))
+
+    for near, far, own in zip(
+        distance("emulated", "own"), distance("emulated", "fp32"), distance("own", "fp32"), strict=True
+    ):
+        assert near < 0.5 * far
+        assert 0.5 * own < far < 2 * own
+
+
 def test_the_precision_can_be_chosen() -> None:
     assert computes_in_half(SegmenterOptions(precision="bf16"))
     assert not computes_in_half(SegmenterOptions(precision="fp32"))

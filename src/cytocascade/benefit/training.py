@@ -188,10 +188,10 @@ def kept_run(job: Job, laboratory: Laboratory, fingerprint: str) -> Run | None:
         if laboratory.replace:
             return None
         raise CytoCascadeError(
-            "the run that is here was made with other images or options, or on a machine of another precision",
+            "the run that is here was made with other images, options or precision",
             path=file,
-            hint="Go on there, choose another --out, or replace what is there with --overwrite. This machine computes "
-            f"in {laboratory.precision}.",
+            hint="Choose another --out, or replace what is there with --overwrite. Segmenters would now be computed in "
+            f"{laboratory.precision}; --precision chooses that.",
         )
     return run
 
@@ -209,9 +209,9 @@ def run_key(job: Job, laboratory: Laboratory, fingerprint: str) -> str:
     """Return the hash of everything that a run depends on, beside the images and the cascade of `fingerprint`."""
     options = laboratory.options
     training = options.training.model_dump(mode="json", exclude={"device"})
-    if laboratory.precision == "fp32":
-        # Arms that are compared must be computed alike, also where an experiment goes on on another machine.
-        training["precision"] = "fp32"
+    # Arms that are compared must be computed alike, also where an experiment goes on on another machine: what counts is
+    # what the wish comes to. Keys that were recorded call bf16 "auto".
+    training["precision"] = "fp32" if laboratory.precision == "fp32" else "auto"
     what = [
         fingerprint,
         job.arm.model_dump(mode="json"),

@@ -71,6 +71,9 @@ def benefit(
     flow_threshold: Annotated[
         float, typer.Option(min=0, help="Images: Cellpose's limit for doubtful cells; larger keeps more, 0 keeps all.")
     ] = 0.4,
+    precision: Annotated[
+        str, typer.Option(help="fp32, bf16 (emulated by processors that lack it), or auto: bf16 where it is fast.")
+    ] = "auto",
     keep: Annotated[bool, typer.Option("--keep", help="Keep the best segmenter, for `cytocascade segment`.")] = False,
     time: Annotated[str | None, typer.Option(help="Begin no further run after this time: 90m, 3h.")] = None,
     workers: Workers = None,
@@ -90,7 +93,7 @@ def benefit(
     training = checked_model(
         SegmenterOptions,
         steps=steps, batch=batch, crop=crop, diameter=diameter, learning_rate=learning_rate, slice_step=slice_step,
-        flow_threshold=flow_threshold, device=checked_device(device),
+        flow_threshold=flow_threshold, precision=precision, device=checked_device(device),
     )  # fmt: skip
     options = checked_model(
         BenefitOptions,

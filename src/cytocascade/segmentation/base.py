@@ -36,7 +36,8 @@ class SegmenterOptions(Recorded):
     slice_step: int = Field(4, ge=1)
     """Volumes: pixels of the isotropic slices from one training slice to the next."""
     precision: str = Field("auto", pattern="^(auto|fp32|bf16)$")
-    """Of the network's arithmetic; ``auto``: bf16 where the machine computes in it, otherwise fp32."""
+    """Of the network's arithmetic; ``auto``: bf16 where the machine computes in it, otherwise fp32. With ``bf16``
+    processors that do not compute in it emulate it, as fast as fp32: runs of different machines can be compared."""
     flow_threshold: Annotated[float, LeftOutUnset()] = Field(0.4, ge=0, allow_inf_nan=False)
     """Images: cells are dropped whose predicted flows differ by more (mean squared error) from those of their shape; 0
     keeps all. Cellpose's default is made for networks that were trained much longer."""

@@ -60,6 +60,8 @@ def cellpose_module(name: str) -> Any:
 def cellpose_network(options: SegmenterOptions, cell_diameter: float, seed: int) -> Any:
     """Return Cellpose's network with random weights, computing in the wished precision.
 
+    On processors that do not compute in bf16 it is emulated: PyTorch's own replacement takes ten times as long as fp32.
+
     Parameters
     ----------
     options : SegmenterOptions
@@ -71,6 +73,7 @@ def cellpose_network(options: SegmenterOptions, cell_diameter: float, seed: int)
     """
     base: Any = cellpose_module("resnet_torch").CPnet
     half = computes_in_half(options)
+    emulated = half and torch.device(options.device).type == "cpu" and not _processor_has_half()
 
     class Network(base):  # type: ignore[misc]
         def forward(self, data: Tensor) -> tuple[Tensor, ...]:
@@ -82,8 +85,26 @@ def cellpose_network(options: SegmenterOptions, cell_diameter: float, seed: int)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "weights"))
         net = Network([CHANNELS, 32, 64, 128, 256], 3, sz=3, mkldnn=False, max_pool=True, diam_mean=options.diameter)
+    if emulated:
+        for module in net.modules():
+            if type(module) is torch.nn.Conv2d:
+                module.__class__ = _RoundedConv2d
     net.diam_labels.data = torch.tensor([cell_diameter], dtype=torch.float32)
     return net.to(options.device).to(memory_format=torch.channels_last)
+
+
+class _RoundedConv2d(torch.nn.Conv2d):
+    """Convolution of bf16 numbers as processors with bf16 do it: products are summed in fp32, the sums rounded to bf16.
+
+    Gradients are rounded likewise. As fast as fp32.
+    """
+
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        with torch.autocast(input.device.type, enabled=False):
+            data, weight = input.bfloat16().float(), weight.bfloat16().float()
+            bias = None if bias is None else bias.bfloat16().float()
+            sums: Tensor = super()._conv_forward(data, weight, bias)
+            return sums.bfloat16()
 
 
 def computes_in_half(options: SegmenterOptions) -> bool:
