@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from cytocascade.composition import compose_field
 from cytocascade.generation import draw_sample
@@ -27,24 +28,39 @@ def counts(nuclei, variety: float, n: int = 24) -> np.ndarray:
 
 
 def test_without_variety_nothing_differs():
-    assert ImageVariety.drawn(0.0, 3, "sample", 1) == ImageVariety()
+    assert ImageVariety.drawn(0.0, 3, 1) == ImageVariety()
     assert ImageVariety().on(PopulationOverrides()) == PopulationOverrides()
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_few_images_cover_all_that_is_wished(seed):
+    drawn = [ImageVariety.drawn(1.0, seed, index) for index in range(16)]
+    places = np.log([one.density / SPARSEST for one in drawn]) / np.log(DENSEST / SPARSEST)
+    assert sorted((16 * places).astype(int)) == list(range(16))
+    assert sorted((16 * (1 - np.array([one.alike for one in drawn]))).astype(int)) == list(range(16))
+
+
+def test_every_image_is_drawn_alone_and_by_its_seed():
+    late = ImageVariety.drawn(1.0, 0, 123_456_789)
+    assert late == ImageVariety.drawn(1.0, 0, 123_456_789)
+    assert late != ImageVariety.drawn(1.0, 1, 123_456_789)
+    assert ImageVariety.drawn(1.0, 0, 2**30 + 5) == ImageVariety.drawn(1.0, 0, 5)
+
+
 def test_densities_stay_within_the_limits_and_use_them():
-    factors = [ImageVariety.drawn(1.0, 0, "sample", index).density for index in range(200)]
+    factors = [ImageVariety.drawn(1.0, 0, index).density for index in range(200)]
     assert SPARSEST <= min(factors) < 0.6
     assert 2.5 < max(factors) <= DENSEST
 
 
 def test_light_varies_around_that_of_the_real_cells():
-    gains = np.log([ImageVariety.drawn(1.0, 0, "sample", index).gain for index in range(400)])
+    gains = np.log([ImageVariety.drawn(1.0, 0, index).gain for index in range(400)])
     assert abs(gains.mean()) < 0.1
     assert 0.35 < gains.std() < 0.65
 
 
 def test_neighbours_are_alike_by_anything_up_to_what_was_measured():
-    factors = [ImageVariety.drawn(0.8, 0, "sample", index).alike for index in range(200)]
+    factors = [ImageVariety.drawn(0.8, 0, index).alike for index in range(200)]
     assert 0.2 - 1e-6 < min(factors) < 0.25
     assert 0.95 < max(factors) <= 1.0
     assert ImageVariety().alike == 1.0
@@ -64,7 +80,7 @@ def test_explicit_wishes_stay():
 
 
 def test_cells_in_phase_contrast_meet_along_short_stretches():
-    drawn = [ImageVariety.drawn(1.0, 0, "sample", index) for index in range(100)]
+    drawn = [ImageVariety.drawn(1.0, 0, index) for index in range(100)]
     wishes = [one.on(PopulationOverrides(), "phase") for one in drawn]
     assert {one.max_overlap for one in wishes} == {MOST_HIDDEN_PHASE}
     rates = [one.overlap_rate for one in wishes]
@@ -168,7 +184,7 @@ def test_neighbours_are_about_as_bright_as_each_other(nuclei):
 
 
 def test_cells_that_do_not_touch_may_be_close():
-    varied = [ImageVariety.drawn(1.0, 0, "sample", index).on(PopulationOverrides()) for index in range(100)]
+    varied = [ImageVariety.drawn(1.0, 0, index).on(PopulationOverrides()) for index in range(100)]
     near = [(wish.p_cluster - wish.touching_rate) / (1 - wish.touching_rate) for wish in varied]
     assert 0.15 < np.mean(near) < 0.35
     assert max(near) <= 0.5 + 1e-3

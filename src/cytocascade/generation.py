@@ -40,7 +40,7 @@ def draw_sample(bundle: Bundle, options: GenerationOptions, seed: int, index: in
     config = bundle.config
     shape = field_shape(config, options)
     keys = ("sample", index)
-    variety = ImageVariety.drawn(options.variety, seed, *keys)
+    variety = ImageVariety.drawn(options.variety, seed, index)
     wishes = variety.on(options.population(), config.modality)
     placement = draw_placement(bundle.population, shape, config.spacing, wishes, seed=seed, keys=keys)
     generator = numpy_generator(seed, *keys, "cells")

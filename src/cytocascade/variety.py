@@ -11,6 +11,7 @@ import math
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
+from scipy.stats import qmc
 
 from cytocascade.population import PopulationOverrides
 from cytocascade.seeding import numpy_generator
@@ -46,6 +47,9 @@ NARROWEST_SEAM, WIDEST_SEAM = 0.02, 0.06
 GAIN_SPREAD = 0.5
 """Standard deviation of the logarithm of the light of all cells of an image, at variety 1."""
 
+_BITS = 30
+"""Of the numbers that images are drawn from: after 2**30 images they repeat."""
+
 
 class ImageVariety(BaseModel):
     """In what one image differs from the fitted ones."""
@@ -72,8 +76,12 @@ class ImageVariety(BaseModel):
     """How far cells differ from the fitted ones, see `CellStatistics.draw`."""
 
     @classmethod
-    def drawn(cls, variety: float, seed: int, *keys: str | int) -> ImageVariety:
+    def drawn(cls, variety: float, seed: int, index: int) -> ImageVariety:
         """Draw what one image is like.
+
+        Images one after the other are points of a scrambled Sobol sequence (Owen, *Scrambling Sobol' and
+        Niederreiter-Xing points*, Journal of Complexity 14, 1998): a few of them cover what is wished already, sparse
+        and dense, dim and bright, where independent draws may well leave out a part.
 
         Parameters
         ----------
@@ -81,15 +89,13 @@ class ImageVariety(BaseModel):
             How far images reach; with 0 nothing is drawn and nothing differs.
         seed : int
             Seed of the data set.
-        *keys : str or int
-            Name of the image, for example ``("sample", 12)``.
+        index : int
+            Position of the image in it.
         """
         if variety == 0:
             return cls()
-        generator = numpy_generator(seed, *keys, "variety")
         low, high = (variety * math.log(end) for end in (SPARSEST, DENSEST))
-        density, crowded, touching, light, pressed, seam, width = generator.random(7)
-        near, alike = generator.random(2)
+        density, crowded, touching, light, pressed, seam, width, near, alike = _point(9, seed, index)
         gathered = crowded < CROWDED * variety
         return cls(
             density=round(math.exp(low + (high - low) * density), 4),
@@ -119,6 +125,14 @@ class ImageVariety(BaseModel):
                 if "max_overlap" not in population.model_fields_set:
                     update["max_overlap"] = MOST_HIDDEN_PHASE
         return population.model_copy(update=update)
+
+
+def _point(axes: int, seed: int, index: int) -> list[float]:
+    """Return a point of a sequence that fills the unit cube evenly, scrambled by `seed`."""
+    sequence = qmc.Sobol(axes, scramble=True, bits=_BITS, rng=numpy_generator(seed, "variety"))
+    if place := index % 2**_BITS:
+        sequence.fast_forward(place)
+    return [float(value) for value in sequence.random(1)[0]]
 
 
 def _normal(uniform: float) -> float:

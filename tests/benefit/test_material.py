@@ -1,11 +1,14 @@
 """The images that are added to the real ones."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from cytocascade.benefit.material import Maker, image_files, kept_images, make_and_keep, wanted_images
 from cytocascade.benefit.selection import best_learned, write_agreement
 from cytocascade.errors import CytoCascadeError
+from cytocascade.generation import draw_sample
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +31,22 @@ def test_an_image_depends_on_its_number_alone(maker, drawn_images, source):
     assert np.array_equal(third.image, maker.make(source, 3).image)
     assert not np.array_equal(third.image, maker.make(source, 1).image)
     assert third.image.shape == drawn_images[1].image.shape
+
+
+def test_simulator_and_cascade_fill_the_same_fields(maker, monkeypatch):
+    varied = replace(maker, variety=1.0)
+    assert varied.simulator is not None  # its calibration draws fields of its own
+    drawn = {}
+    for source, module in (("simulator", "benefit.simulator"), ("synthetic", "cascade")):
+
+        def draw(*given, source=source):
+            drawn[source] = draw_sample(*given)
+            raise KeyError
+
+        monkeypatch.setattr(f"cytocascade.{module}.draw_sample", draw)
+        with pytest.raises(KeyError):
+            varied.make(source, 2)
+    assert drawn["simulator"] == drawn["synthetic"]
 
 
 def test_kept_images_are_those_that_were_made_and_are_not_made_again(maker, tmp_path):

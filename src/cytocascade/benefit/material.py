@@ -61,9 +61,11 @@ class Maker:
     def make(self, source: Source, index: int) -> AnnotatedImage:
         """Return one image, as large as one of the real ones."""
         real = self.budget[index % len(self.budget)]
-        seed = derive_seed(self.seed, source)
         if source == "copypaste":
-            return self.paster.make(index, seed=seed, shape=real.image.shape)
+            return self.paster.make(index, seed=derive_seed(self.seed, source), shape=real.image.shape)
+        # Simulator and cascade fill the same fields: which of the two is the better must not depend on which draws the
+        # denser, brighter ones.
+        seed = derive_seed(self.seed, "fields")
         wishes = GenerationOptions(size=real.image.shape, variety=self.variety)
         if source == "simulator":
             return simulate(self.simulator, index, seed=seed, options=wishes)

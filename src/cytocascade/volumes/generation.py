@@ -53,7 +53,7 @@ def draw_volume_sample(bundle: Bundle, options: GenerationOptions, seed: int, in
     spacing = voxel_spacing(bundle, options)
     keys = ("sample", index)
     # Groups of touching bodies are left as fitted: stacks show too few to gather them otherwise.
-    variety = ImageVariety.drawn(options.variety, seed, *keys).model_copy(
+    variety = ImageVariety.drawn(options.variety, seed, index).model_copy(
         update={"touching": None, "near": None, "overlap": None, "seam": None}
     )
     wanted = VolumeOverrides(
