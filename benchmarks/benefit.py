@@ -114,9 +114,8 @@ def command_for(name: str, budget: str, options: argparse.Namespace) -> list[Any
         sys.executable, "-m", "cytocascade.cli", "benefit", "--images", options.data / name / "images",
         "--masks", options.data / name / "masks", "--out", options.work / f"{name}-{budget}", "--dim", about.dim,
         "--budget", budget, "--split", about.split, "--test-fraction", about.fraction, "--base-seen", about.seen,
-        *SMALL[about.dim], *about.more,
+        "--precision", "bf16", *SMALL[about.dim], *about.more,
     ]  # fmt: skip
-    command += ["--precision", "bf16"]
     return [*command, "--workers", options.workers] if options.workers else command
 
 

@@ -48,7 +48,7 @@ def test_bf16_is_emulated_where_the_processor_lacks_it(monkeypatch: pytest.Monke
     data = torch.rand(4, 2, 32, 32, generator=torch.Generator().manual_seed(0))
     found = {}
     for name, precision, native in (("fp32", "fp32", False), ("own", "bf16", True), ("emulated", "bf16", False)):
-        monkeypatch.setattr(f"{cellpose_network.__module__}._processor_has_half", lambda native=native: native)
+        monkeypatch.setattr(f"{cellpose_network.__module__}._has_half", lambda device, native=native: native)
         net = cellpose_network(TINY.model_copy(update={"precision": precision}), 12.0, 0).eval()
         flows = net(data)[0]
         flows.square().mean().backward()

@@ -60,7 +60,7 @@ def cellpose_module(name: str) -> Any:
 def cellpose_network(options: SegmenterOptions, cell_diameter: float, seed: int) -> Any:
     """Return Cellpose's network with random weights, computing in the wished precision.
 
-    On processors that do not compute in bf16 it is emulated: PyTorch's own replacement takes ten times as long as fp32.
+    On devices that do not compute in bf16 it is emulated: PyTorch's own replacement takes ten times as long as fp32.
 
     Parameters
     ----------
@@ -73,7 +73,6 @@ def cellpose_network(options: SegmenterOptions, cell_diameter: float, seed: int)
     """
     base: Any = cellpose_module("resnet_torch").CPnet
     half = computes_in_half(options)
-    emulated = half and torch.device(options.device).type == "cpu" and not _processor_has_half()
 
     class Network(base):  # type: ignore[misc]
         def forward(self, data: Tensor) -> tuple[Tensor, ...]:
@@ -85,7 +84,7 @@ def cellpose_network(options: SegmenterOptions, cell_diameter: float, seed: int)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "weights"))
         net = Network([CHANNELS, 32, 64, 128, 256], 3, sz=3, mkldnn=False, max_pool=True, diam_mean=options.diameter)
-    if emulated:
+    if half and not _has_half(options.device):
         for module in net.modules():
             if type(module) is torch.nn.Conv2d:
                 module.__class__ = _RoundedConv2d
@@ -111,13 +110,16 @@ def computes_in_half(options: SegmenterOptions) -> bool:
     """Return whether the network computes in bf16."""
     if options.precision != "auto":
         return options.precision == "bf16"
-    device = torch.device(options.device).type
-    if device == "cuda":
+    return _has_half(options.device)
+
+
+def _has_half(device: str) -> bool:
+    """Return whether a device computes in bf16 itself."""
+    kind = torch.device(device).type
+    if kind == "cuda":
         return bool(torch.cuda.is_bf16_supported())
-    return device == "cpu" and _processor_has_half()
-
-
-def _processor_has_half() -> bool:
+    if kind != "cpu":
+        return False
     try:
         return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     except (AttributeError, RuntimeError):  # torch was built without oneDNN
