@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -15,7 +16,10 @@ from cytocascade.cascade import Cascade
 from cytocascade.images.edges import EDGE_CENTRES
 from cytocascade.images.grain import measure_fine_structure
 from cytocascade.images.noise import high_pass_energy, structure_spread
+from cytocascade.textures.spots import USUAL_SHARE
 from cytocascade.types import AnnotatedImage
+
+DrawImage = Callable[..., AnnotatedImage]
 
 
 @pytest.fixture
@@ -108,6 +112,30 @@ def test_noisier_background_is_followed(nuclei: Cascade, monkeypatch: pytest.Mon
     quiet, louder = (calibrated(nuclei, image, monkeypatch)[0].background_noise for image in (plain, loud))
     assert quiet == pytest.approx(1, abs=0.25)
     assert louder > 1.3 * quiet
+
+
+def test_dark_spots_of_the_real_cells_are_counted_if_wished(
+    nuclei: Cascade, draw_image: DrawImage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fields, "WANTED_CELLS", 1)
+    monkeypatch.setattr(fields, "MOST_FIELDS", 1)
+    plain = draw_image(0)
+    numbers = range(1, int(plain.labels.max()) + 1, 2)
+    middles = np.rint(ndi.center_of_mass(plain.labels > 0, plain.labels, numbers)).astype(int)
+    dark = np.zeros(plain.labels.shape, dtype=bool)
+    dark[tuple(middles.T)] = True
+    level = np.median(plain.image[plain.labels == 0])
+    holed = np.where(ndi.binary_dilation(dark, iterations=2), level, plain.image).astype(plain.image.dtype)
+    bundle = replace(nuclei.bundle, config=nuclei.bundle.config.model_copy(update={"shape": (160, 160)}))
+
+    def share(image: AnnotatedImage, *, spots: bool = True) -> float | None:
+        return calibrate(bundle, [image], seed=0, progress=lambda *_: None, spots=spots).dark_spots
+
+    few, many = share(plain), share(replace(plain, image=holed))
+    assert few is not None
+    assert many is not None
+    assert few < USUAL_SHARE < 0.05 < many
+    assert share(plain, spots=False) is None
 
 
 def test_phase_contrast_gets_no_grain(nuclei: Cascade) -> None:

@@ -60,6 +60,10 @@ def test_fitted_bundle_is_complete(undisturbed: Path, nuclei: Cascade, drawn_ima
     assert not undisturbed.with_name("drawn.fit").exists()
 
 
+def test_dark_spots_are_counted_in_the_fitted_images(undisturbed: Path) -> None:
+    assert load_bundle(undisturbed).config.dark_spots is not None
+
+
 def test_fitted_images_get_a_style_of_their_own(undisturbed: Path, nuclei: Cascade) -> None:
     bundle = load_bundle(undisturbed)
     for name in ("masks", "textures"):

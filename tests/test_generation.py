@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from cytocascade.bundle import Bundle
 from cytocascade.cascade import Cascade
 from cytocascade.errors import CytoCascadeError
 from cytocascade.generation import draw_sample, render_sample
 from cytocascade.generation_options import GenerationOptions
 from cytocascade.images.features import FEATURE_NAMES
 from cytocascade.images.zoom import Zoom
+from cytocascade.textures.spots import USUAL_SHARE
 from cytocascade.types import GeneratedSample
 
 FEW: dict[str, Any] = {"size": (96, 112), "cells": 4, "mask_steps": 4, "texture_steps": 3}
@@ -160,6 +162,40 @@ def test_samples_that_were_drawn_before_light_was_aligned_stay_as_they_were(nucl
     older = {key: value for key, value in before.items() if key != "concave"}
     oldest = render_sample(nuclei.bundle, older, seed=1, index=0)
     assert (oldest.labels != old.labels).any()
+
+
+def test_dark_spots_take_light_from_the_drawn_cells_only(nuclei: Cascade) -> None:
+    plain, spotted = (with_share(nuclei, share) for share in (0.0, 0.4))
+    without = draw_sample(plain, GenerationOptions(**FEW), 1, 0)
+    params = draw_sample(spotted, GenerationOptions(**FEW), 1, 0)
+    # Nothing else is drawn differently for it.
+    assert without["spots"] == [] != params["spots"]
+    assert {**params, "spots": []} == without
+    before, now = (render_sample(spotted, p, seed=1, index=0) for p in (without, params))
+    np.testing.assert_array_equal(before.labels, now.labels)
+    numbers = {spot[0] for spot in params["spots"]}
+    darker = {cell["number"] for cell in now.cells if (now.image < before.image)[now.labels == cell["label"]].any()}
+    whole = {cell["number"] for cell in now.cells if not cell["cut"]}
+    assert numbers & whole
+    assert numbers & whole <= darker <= numbers
+    # Samples that were made before there were any stay as they were.
+    old = render_sample(spotted, {name: value for name, value in params.items() if name != "spots"}, seed=1, index=0)
+    np.testing.assert_array_equal(old.image, before.image)
+
+
+def test_where_dark_spots_were_not_counted_there_are_as_many_as_usual_and_none_in_phase_contrast(
+    nuclei: Cascade,
+) -> None:
+    many = GenerationOptions(cells=2000, size=(2000, 2000))
+    assert nuclei.bundle.config.dark_spots is None
+    spotted = {spot[0] for spot in draw_sample(nuclei.bundle, many, 1, 0)["spots"]}
+    assert len(spotted) / 2000 == pytest.approx(USUAL_SHARE, abs=0.01)
+    config = nuclei.bundle.config.model_copy(update={"modality": "phase"})
+    assert "spots" not in draw_sample(replace(nuclei.bundle, config=config), many, 1, 0)
+
+
+def with_share(nuclei: Cascade, share: float) -> Bundle:
+    return replace(nuclei.bundle, config=nuclei.bundle.config.model_copy(update={"dark_spots": share}))
 
 
 def test_noise_share_concerns_cells_only(nuclei: Cascade) -> None:

@@ -15,6 +15,7 @@ from cytocascade.preparation import prepare_field
 from cytocascade.variety import (
     DENSEST,
     LEAST_PRESSED_PHASE,
+    MORE_SPOTTED,
     MOST_HIDDEN_PHASE,
     MOST_PRESSED_PHASE,
     SPARSEST,
@@ -64,6 +65,16 @@ def test_neighbours_are_alike_by_anything_up_to_what_was_measured():
     assert 0.2 - 1e-6 < min(factors) < 0.25
     assert 0.95 < max(factors) <= 1.0
     assert ImageVariety().alike == 1.0
+
+
+def test_dark_spots_are_the_more_common_the_more_variety(nuclei):
+    spotted = []
+    for variety in (0.0, 0.5, 1.0):
+        options = GenerationOptions(size=(2000, 2000), cells=2000, variety=variety)
+        spotted.append(len({spot[0] for spot in draw_sample(nuclei.bundle, options, 0, 0)["spots"]}) / 2000)
+    usual, some, many = spotted
+    assert some - usual == pytest.approx(MORE_SPOTTED / 2, abs=0.01)
+    assert many - usual == pytest.approx(MORE_SPOTTED, abs=0.015)
 
 
 def test_more_variety_gives_more_different_counts(nuclei):

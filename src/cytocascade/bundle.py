@@ -90,6 +90,8 @@ class BundleConfig(Recorded):
     """The pipeline of diffusers that masks come from, in the folder ``masks``; none: our own network."""
     halo: Annotated[float | None, LeftOutUnset()] = Field(None, gt=0)
     """How far outside the outline cells in phase contrast are seen, in pixels of the images; none: as far as `rim`."""
+    dark_spots: Annotated[float | None, LeftOutUnset()] = Field(None, ge=0, le=1)
+    """Share of fluorescent cells that a dark spot is drawn into, as textures lack them; none: not known."""
     zoom: Annotated[Zoom | None, LeftOutUnset()] = None
     """How cells are magnified to fill the canonical crop; none: not at all."""
 

@@ -213,7 +213,7 @@ def fit_images(
         least_area=MIN_AREA / math.prod(config.scale),
     )
     bundle = Bundle(config, masks, textures, statistics, population, imaging, card="")
-    return replace(bundle, config=calibrate(bundle, images, seed=options.seed, progress=report)), cells
+    return replace(bundle, config=calibrate(bundle, images, seed=options.seed, progress=report, spots=magnify)), cells
 
 
 def _fitted_before(out: Path, fingerprint: str) -> bool:

@@ -16,6 +16,7 @@ from cytocascade.population import draw_placement
 from cytocascade.population.neighbours import USUAL
 from cytocascade.preparation import PreparedField, prepare_field
 from cytocascade.seeding import derive_seed, numpy_generator
+from cytocascade.textures.spots import USUAL_SHARE, draw_spots
 from cytocascade.types import Array, FloatArray, GeneratedSample
 from cytocascade.variety import ImageVariety
 
@@ -49,6 +50,7 @@ def draw_sample(bundle: Bundle, options: GenerationOptions, seed: int, index: in
     if config.modality == "fluorescence":
         # How much cells shine is a matter of staining; their phase contrast is one of optics and of their size.
         background["gain"] *= variety.gain
+    spots = draw_spots(placement.count, _spotted(bundle) + variety.spotted, numpy_generator(seed, *keys, "spots"))
     return {
         "shape": list(shape),
         "options": options.resolved(bundle).model_dump(mode="json"),
@@ -62,9 +64,15 @@ def draw_sample(bundle: Bundle, options: GenerationOptions, seed: int, index: in
         "roomy": config.modality == "fluorescence",
         "halos_add": config.modality == "phase",
         "exposed": config.modality == "fluorescence",
+        **({"spots": spots} if config.modality == "fluorescence" else {}),
         "neighbours_alike": round(variety.alike * _neighbours_alike(bundle), 4),
         **({} if variety.seam is None else {"seam": variety.seam, "seam_width": variety.seam_width}),
     }
+
+
+def _spotted(bundle: Bundle) -> float:
+    measured = bundle.config.dark_spots
+    return USUAL_SHARE if measured is None else measured
 
 
 def _neighbours_alike(bundle: Bundle) -> float:

@@ -34,6 +34,7 @@ from cytocascade.population.placement import PlacedCell
 from cytocascade.population.room import with_rim, with_room
 from cytocascade.seeding import derive_seed, numpy_generator
 from cytocascade.textures.model import sample_textures, sampled_by
+from cytocascade.textures.spots import with_spots
 from cytocascade.types import Array, FloatArray
 
 
@@ -122,6 +123,8 @@ def prepare_field(
     descriptors = _with_light_alike(bundle, params, descriptors, placed.cells, cells)
     wishes = for_networks(descriptors, factors, config.zoom)
     signal = _textures(bundle, masks.distance, wishes, seeds, used, options, workers, partial(light, align=align))
+    # Params of samples that were made before there were dark spots hold none.
+    signal = with_spots(signal, masks.distance, params.get("spots", ()))
     if roomy:
         signal = with_rim(signal, distance)
     brightness = descriptors[:, len(SHAPE_NAMES)]

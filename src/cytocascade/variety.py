@@ -47,6 +47,10 @@ NARROWEST_SEAM, WIDEST_SEAM = 0.02, 0.06
 GAIN_SPREAD = 0.5
 """Standard deviation of the logarithm of the light of all cells of an image, at variety 1."""
 
+MORE_SPOTTED = 0.06
+"""Share of the cells that have dark spots beside those that have them as fitted, at variety 1: what is rare in real
+cells is made common enough to be learned from a few images."""
+
 _BITS = 30
 """Of the numbers that images are drawn from: after 2**30 images they repeat."""
 
@@ -72,6 +76,8 @@ class ImageVariety(BaseModel):
     """Factor on how alike in brightness neighbours are."""
     gain: float = 1.0
     """Factor on the light of all cells, while background and camera stay."""
+    spotted: float = 0.0
+    """Share of the cells that have dark spots beside those that have them as fitted."""
     reach: float = 0.0
     """How far cells differ from the fitted ones, see `CellStatistics.draw`."""
 
@@ -106,6 +112,7 @@ class ImageVariety(BaseModel):
             seam_width=round(NARROWEST_SEAM + (WIDEST_SEAM - NARROWEST_SEAM) * width, 4) if gathered else None,
             alike=round(1 - variety * alike, 4),
             gain=round(math.exp(variety * GAIN_SPREAD * _normal(light)), 4),
+            spotted=round(MORE_SPOTTED * variety, 4),
             reach=variety,
         )
 

@@ -151,6 +151,14 @@ def test_images_are_like_those_of_the_bundle(nuclei: Cascade) -> None:
     assert made.image[made.labels > 0].mean() == pytest.approx(sample.image[sample.labels > 0].mean(), rel=0.3)
 
 
+def test_dark_spots_are_not_the_simulators(nuclei: Cascade) -> None:
+    config = nuclei.bundle.config.model_copy(update={"dark_spots": 1.0})
+    images = [
+        simulate(bundle, 0, seed=1, options=FEW) for bundle in (nuclei.bundle, replace(nuclei.bundle, config=config))
+    ]
+    np.testing.assert_array_equal(images[0].image, images[1].image)
+
+
 def test_no_network_is_asked(nuclei: Cascade, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a network was asked")

@@ -67,7 +67,7 @@ class Simulator:
     @classmethod
     def of(cls, bundle: Bundle) -> Simulator:
         """Return the simulator of a bundle whose images are not at hand: usual textures, edges as they are."""
-        neutral = variant(bundle, outline_roughness=0.0, noise_share=1.0, texture_contrast=1.0)
+        neutral = variant(bundle, outline_roughness=0.0, noise_share=1.0, texture_contrast=1.0, dark_spots=0.0)
         return cls(neutral, TextureStatistics.usual(bundle.config.modality))
 
 
@@ -104,7 +104,8 @@ def simulate(
     if bundle.config.dim == 3:
         image, labels, spacing = _volume(made, wishes, seed, index)
         return AnnotatedImage(image, labels, spacing, name, spacing_known=bundle.config.spacing_known)
-    params = draw_sample(bundle, wishes, seed, index)
+    # Dark spots are part of the cascade's textures; those of the simulator are filtered noise.
+    params = {name: value for name, value in draw_sample(bundle, wishes, seed, index).items() if name != "spots"}
     prepared = prepare_field(
         bundle, params, outlines=smooth_outlines, light=partial(filtered_textures, statistics=made.texture)
     )

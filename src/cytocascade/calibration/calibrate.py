@@ -11,6 +11,7 @@ from cytocascade.bundle import Bundle, BundleConfig
 from cytocascade.calibration.fields import make_fields, variant
 from cytocascade.calibration.light import (
     contrasted,
+    dark_spots,
     edge_factors,
     phase_contrast,
     rim_of,
@@ -24,6 +25,7 @@ from cytocascade.images.edges import edge_profile, typical_profile
 from cytocascade.images.grain import FineStructure, measure_fine_structure
 from cytocascade.images.halo import halo_reach
 from cytocascade.images.noise import background_spread, structure_cv, structure_spread
+from cytocascade.images.spots import spotted_cells
 from cytocascade.types import AnnotatedImage, Array
 
 CALIBRATED = (
@@ -39,6 +41,7 @@ CALIBRATED = (
     "grain",
     "grain_spread",
     "halo",
+    "dark_spots",
 )
 """Fields of the configuration that calibration sets."""
 
@@ -49,6 +52,7 @@ def calibrate(
     *,
     seed: int,
     progress: Callable[[str, int, int, str], None],
+    spots: bool = False,
 ) -> BundleConfig:
     """Measure synthetic cells as the real ones are measured, and set what makes them agree.
 
@@ -64,6 +68,7 @@ def calibrate(
        than the samples of the crop.
     5. Fine structure: textures are learned from noisy crops, so part of the camera's noise is in them, part was
        averaged away, and detail finer than the canonical pixel is lost; noise and grain make up for it.
+    6. Dark spots: where textures of fluorescent cells have fewer than real cells, they are drawn into the rest.
 
     Parameters
     ----------
@@ -75,6 +80,8 @@ def calibrate(
         Seed of the synthetic fields.
     progress : callable
         Called with (stage, done, in all, remark).
+    spots : bool
+        Whether dark spots are counted: not in slices of volumes, whose cells get none.
 
     Returns
     -------
@@ -83,6 +90,7 @@ def calibrate(
     """
     known = BundleConfig.model_fields
     bundle = variant(bundle, **{name: known[name].get_default(call_default_factory=True) for name in CALIBRATED})
+    bundle = variant(bundle, dark_spots=0.0)
     pixel = usual_pixel(bundle) / bundle.fineness
     real = _measure_real(images, pixel)
     bundle = variant(
@@ -105,6 +113,7 @@ def calibrate(
         bundle = variant(bundle, halo=halo_reach(images))
         bundle = variant(bundle, texture_contrast=phase_contrast(bundle, real.deviation, fields, pixel))
     bundle = variant(bundle, **fine_structure(bundle, real.fine, fields))
+    bundle = variant(bundle, dark_spots=dark_spots(bundle, real.spotted, fields) if spots and fluorescence else None)
     config = bundle.config
     progress(
         "calibration",
@@ -118,7 +127,10 @@ def calibrate(
 
 @dataclass(frozen=True)
 class _Real:
-    """Medians over the real cells, their edge profile and fine structure, and cells and background of every image."""
+    """Medians over the real cells, their edge profile and fine structure, cells and background of every image.
+
+    ``spotted`` is how many cells have a dark spot, and how many were looked at.
+    """
 
     cv: float
     deviation: list[Array]
@@ -126,10 +138,11 @@ class _Real:
     edge: Array
     fine: FineStructure
     spread: Array
+    spotted: tuple[int, int]
 
 
 def _measure_real(images: Sequence[AnnotatedImage], pixel: float) -> _Real:
-    cv, deviation, solidity, profiles, fine, spread = [], [], [], [], [], []
+    cv, deviation, solidity, profiles, fine, spread, spotted = [], [], [], [], [], [], []
     for image in images:
         table, background, noise = measure_image(image)
         cv.append(structure_cv(image.image, image.labels, background, table.label))
@@ -138,6 +151,7 @@ def _measure_real(images: Sequence[AnnotatedImage], pixel: float) -> _Real:
         profiles.append(edge_profile(image.image, image.labels, background, noise))
         fine.append(measure_fine_structure(image.image, image.labels, background))
         spread.append(background_spread(image.image, image.labels, background))
+        spotted.append(spotted_cells(image.image, image.labels, background))
     return _Real(
         cv=float(np.nanmedian(np.concatenate(cv))),
         deviation=deviation,
@@ -145,4 +159,5 @@ def _measure_real(images: Sequence[AnnotatedImage], pixel: float) -> _Real:
         edge=typical_profile(np.concatenate(profiles)),
         fine=FineStructure.joined(fine),
         spread=np.asarray(spread),
+        spotted=(sum(some for some, _ in spotted), sum(whole for _, whole in spotted)),
     )

@@ -14,9 +14,11 @@ from cytocascade.composition import clean_field
 from cytocascade.images.descriptors import zoom_factors
 from cytocascade.images.edges import EDGE_CENTRES, edge_profile, typical_profile
 from cytocascade.images.noise import structure_cv, structure_spread
+from cytocascade.images.spots import spotted_cells
 from cytocascade.imaging.statistics import typical_noise
 from cytocascade.preparation import PreparedField
 from cytocascade.textures.model import RIM, with_contrast
+from cytocascade.textures.spots import lacking, share_of
 from cytocascade.types import Array
 
 
@@ -75,6 +77,23 @@ def _structure_cv(bundle: Bundle, contrast: float, field: Field) -> Array:
     params, prepared = field[0], contrasted(field[1], contrast)
     shown = picture(bundle, (params, prepared), clean_field(bundle, params, prepared))
     return structure_cv(*shown, np.arange(1, len(prepared.placed) + 1))
+
+
+def dark_spots(bundle: Bundle, real: tuple[int, int], fields: Sequence[Field]) -> float:
+    """Return the share of cells that a dark spot is to be drawn into, so that as many have one as of the `real`.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        Calibrated otherwise.
+    real : tuple of int
+        How many real cells have a dark spot, and how many cells that was looked for in.
+    fields : sequence of Field
+        Synthetic fields without drawn spots.
+    """
+    counts = side_by_side(lambda field: spotted_cells(*picture(bundle, field, clean_field(bundle, *field))), fields)
+    spotted, whole = (sum(numbers) for numbers in zip(*counts, strict=True))
+    return lacking(share_of(*real), spotted / max(whole, 1))
 
 
 def usual_pixel(bundle: Bundle) -> float:
