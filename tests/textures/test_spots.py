@@ -67,6 +67,22 @@ def test_spots_are_as_wide_as_wished_whatever_the_size_of_the_cell(size):
         assert across == pytest.approx(size * 2 * radius, abs=0.6)
 
 
+def test_spots_are_anywhere_but_at_the_outline_and_as_long_as_wished():
+    distance = discs(1)
+    ends = []
+    for place in (0.0, 0.5, 1.0):
+        dark = 1 - with_spots(np.ones_like(distance), distance, [[0, place, 0.25, 0.8, 0.5, 0.0]])[0]
+        middle = np.unravel_index(dark.argmax(), dark.shape)
+        assert distance[0][middle] > 0.1 * 2 * RADIUS
+        ends.append(middle[0])
+    # Places are counted row by row.
+    assert ends[0] < ends[1] < ends[2]
+    rows, columns = np.nonzero(
+        1 - with_spots(np.ones_like(distance), distance, [[0, 0.5, 0.25, 0.8, 0.5, 0.0]])[0] > 0.4
+    )
+    assert np.ptp(rows) > 1.5 * np.ptp(columns)
+
+
 def test_cells_without_spots_and_the_given_light_stay():
     distance, light = discs(3), np.full((3, 64, 64), 0.7, dtype=np.float32)
     spotted = with_spots(light, distance, [[1, 0.2, 0.2, 0.9, 0.8, 1.0]])

@@ -57,8 +57,8 @@ def draw_spots(count: int, share: float, generator: np.random.Generator) -> list
     Returns
     -------
     list of list of float
-        One row per spot: number of the cell, place in it (its rank among all places, in [0, 1)), diameter relative to
-        the cell's, missing light, ratio of the axes, and direction of the long one in radians.
+        One row per spot: number of the cell, place in it (its rank among all places, in [0, 1]), diameter relative to
+        the cell's, missing light, ratio of the axes, and direction of the long one in radians, from the axis y.
     """
     rows = []
     for cell, (picked, second) in enumerate(generator.random((count, 2))):
@@ -99,7 +99,7 @@ def with_spots(signal: FloatArray, distance: FloatArray, spots: Sequence[Sequenc
         places = np.argwhere(inside > LEAST_DEPTH * diameter)
         if not len(places):
             continue
-        row, column = places[int(place * len(places))]
+        row, column = places[min(int(place * len(places)), len(places) - 1)]
         # Optics leave nothing smaller than a few pixels.
         width = max(size * diameter, _PIXELS * fine) / (2.0 * _HALF)
         along = (rows - row) * np.cos(turn) + (columns - column) * np.sin(turn)
