@@ -50,8 +50,7 @@ def draw_sample(bundle: Bundle, options: GenerationOptions, seed: int, index: in
     if config.modality == "fluorescence":
         # How much cells shine is a matter of staining; their phase contrast is one of optics and of their size.
         background["gain"] *= variety.gain
-    spots = draw_spots(placement.count, _spotted(bundle) + variety.spotted, numpy_generator(seed, *keys, "spots"))
-    return {
+    params = {
         "shape": list(shape),
         "options": options.resolved(bundle).model_dump(mode="json"),
         "background": background,
@@ -64,10 +63,14 @@ def draw_sample(bundle: Bundle, options: GenerationOptions, seed: int, index: in
         "roomy": config.modality == "fluorescence",
         "halos_add": config.modality == "phase",
         "exposed": config.modality == "fluorescence",
-        **({"spots": spots} if config.modality == "fluorescence" else {}),
         "neighbours_alike": round(variety.alike * _neighbours_alike(bundle), 4),
-        **({} if variety.seam is None else {"seam": variety.seam, "seam_width": variety.seam_width}),
     }
+    if config.modality == "fluorescence":
+        share = _spotted(bundle) + variety.spotted
+        params["spots"] = draw_spots(placement.count, share, numpy_generator(seed, *keys, "spots"))
+    if variety.seam is not None:
+        params |= {"seam": variety.seam, "seam_width": variety.seam_width}
+    return params
 
 
 def _spotted(bundle: Bundle) -> float:

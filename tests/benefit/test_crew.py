@@ -1,5 +1,12 @@
 """Work side by side, with the result that one process alone would give."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -13,6 +20,12 @@ def square(number: int, offset: int, report) -> tuple[int, int]:
 
 def fail(number: int, report) -> int:
     raise ValueError(f"number {number}")
+
+
+def tell_and_wait(folder: Path, number: int, report) -> None:
+    (folder / f"{number}.tmp").write_text(str(os.getpid()))
+    (folder / f"{number}.tmp").rename(folder / f"{number}.pid")
+    time.sleep(120)
 
 
 def nothing(*_: object) -> None:
@@ -47,3 +60,43 @@ def test_no_task_is_begun_once_the_time_is_up():
         )
     )
     assert len(done) == 1
+
+
+def test_processes_end_with_the_one_that_began_them(tmp_path: Path):
+    script = tmp_path / "long_work.py"
+    script.write_text(
+        "from pathlib import Path\n"
+        "from cytocascade.benefit.crew import in_processes\n"
+        "from benefit.test_crew import nothing, tell_and_wait\n"
+        "if __name__ == '__main__':\n"
+        f"    tasks = [(Path({str(tmp_path)!r}), number) for number in range(2)]\n"
+        "    list(in_processes(tasks, tell_and_wait, (), workers=2, report=nothing))\n"
+    )
+    paths = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    parent = subprocess.Popen([sys.executable, script], env=environment, stderr=subprocess.DEVNULL)
+    try:
+        _until(lambda: len(list(tmp_path.glob("*.pid"))) == 2, seconds=120)
+    finally:
+        parent.send_signal(signal.SIGKILL)
+        parent.wait()
+    workers = [int(file.read_text()) for file in tmp_path.glob("*.pid")]
+    assert len(workers) == 2
+    _until(lambda: not any(map(_runs, workers)), seconds=30)
+
+
+def _until(done, *, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end, "this took too long"
+        time.sleep(0.1)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    # One that has ended and whose new parent has not asked how is still listed.
+    stat = Path(f"/proc/{pid}/stat")
+    return not (stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "Z")

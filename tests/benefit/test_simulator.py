@@ -153,10 +153,10 @@ def test_images_are_like_those_of_the_bundle(nuclei: Cascade) -> None:
 
 def test_dark_spots_are_not_the_simulators(nuclei: Cascade) -> None:
     config = nuclei.bundle.config.model_copy(update={"dark_spots": 1.0})
-    images = [
+    usual, spotted = (
         simulate(bundle, 0, seed=1, options=FEW) for bundle in (nuclei.bundle, replace(nuclei.bundle, config=config))
-    ]
-    np.testing.assert_array_equal(images[0].image, images[1].image)
+    )
+    np.testing.assert_array_equal(usual.image, spotted.image)
 
 
 def test_no_network_is_asked(nuclei: Cascade, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import multiprocessing.connection
+import os
 import queue
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from typing import Any, TypeVar
@@ -90,8 +93,17 @@ _task: tuple[Callable[..., Any], tuple[Any, ...]] | None = None
 
 def _begin(messages: Any, work: Callable[..., Any], shared: tuple[Any, ...]) -> None:
     global _messages, _task
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     _messages, _task = messages, (work, shared)
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that began it is gone, killed perhaps: nobody would get its results."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
 
 
 def _do(task: tuple[Any, ...]) -> Any:

@@ -67,7 +67,7 @@ class Simulator:
     @classmethod
     def of(cls, bundle: Bundle) -> Simulator:
         """Return the simulator of a bundle whose images are not at hand: usual textures, edges as they are."""
-        neutral = variant(bundle, outline_roughness=0.0, noise_share=1.0, texture_contrast=1.0, dark_spots=0.0)
+        neutral = variant(bundle, outline_roughness=0.0, noise_share=1.0, texture_contrast=1.0)
         return cls(neutral, TextureStatistics.usual(bundle.config.modality))
 
 
@@ -104,8 +104,7 @@ def simulate(
     if bundle.config.dim == 3:
         image, labels, spacing = _volume(made, wishes, seed, index)
         return AnnotatedImage(image, labels, spacing, name, spacing_known=bundle.config.spacing_known)
-    # Dark spots are part of the cascade's textures; those of the simulator are filtered noise.
-    params = {name: value for name, value in draw_sample(bundle, wishes, seed, index).items() if name != "spots"}
+    params = _draw(bundle, wishes, seed, index)
     prepared = prepare_field(
         bundle, params, outlines=smooth_outlines, light=partial(filtered_textures, statistics=made.texture)
     )
@@ -231,12 +230,18 @@ def _calibrated(made: Simulator, images: Sequence[AnnotatedImage], seed: int) ->
     return variant(bundle, **fine_structure(bundle, real_fine, fields))
 
 
+def _draw(bundle: Bundle, options: GenerationOptions, seed: int, index: int) -> dict[str, Any]:
+    """Draw a sample without dark spots: they are part of the cascade's textures, those of the simulator are noise."""
+    params = draw_sample(bundle, options, seed, index)
+    return {name: value for name, value in params.items() if name != "spots"}
+
+
 def _fields(made: Simulator, seed: int) -> list[Field]:
     light = partial(filtered_textures, statistics=made.texture)
     fields: list[Field] = []
     cells = 0
     while cells < WANTED_CELLS and len(fields) < MOST_FIELDS:
-        params = draw_sample(made.bundle, GenerationOptions(), seed, 1_000_000_007 + len(fields))
+        params = _draw(made.bundle, GenerationOptions(), seed, 1_000_000_007 + len(fields))
         fields.append((params, prepare_field(made.bundle, params, outlines=smooth_outlines, light=light)))
         cells += len(fields[-1][1].placed)
     return fields

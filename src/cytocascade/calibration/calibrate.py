@@ -81,7 +81,7 @@ def calibrate(
     progress : callable
         Called with (stage, done, in all, remark).
     spots : bool
-        Whether dark spots are counted: not in slices of volumes, whose cells get none.
+        Whether dark spots of fluorescent cells are counted: not in slices of volumes, whose cells get none.
 
     Returns
     -------
@@ -90,16 +90,18 @@ def calibrate(
     """
     known = BundleConfig.model_fields
     bundle = variant(bundle, **{name: known[name].get_default(call_default_factory=True) for name in CALIBRATED})
+    # Unset would stand for the usual share: fields are to show what the networks paint alone.
     bundle = variant(bundle, dark_spots=0.0)
+    fluorescence = bundle.config.modality == "fluorescence"
+    spots = spots and fluorescence
     pixel = usual_pixel(bundle) / bundle.fineness
-    real = _measure_real(images, pixel)
+    real = _measure_real(images, pixel, spots=spots)
     bundle = variant(
         bundle,
         outline_roughness=outline_roughness(bundle, real.solidity, seed, progress),
         solidity_shift=solidity_shift(bundle, real.solidity),
     )
     fields = make_fields(bundle, seed, progress)
-    fluorescence = bundle.config.modality == "fluorescence"
     bundle = variant(bundle, **background_factors(bundle, real.spread, fields))
     if fluorescence:
         bundle = variant(bundle, rim=rim_of(bundle, real.edge))
@@ -113,7 +115,7 @@ def calibrate(
         bundle = variant(bundle, halo=halo_reach(images))
         bundle = variant(bundle, texture_contrast=phase_contrast(bundle, real.deviation, fields, pixel))
     bundle = variant(bundle, **fine_structure(bundle, real.fine, fields))
-    bundle = variant(bundle, dark_spots=dark_spots(bundle, real.spotted, fields) if spots and fluorescence else None)
+    bundle = variant(bundle, dark_spots=dark_spots(bundle, real.spotted, fields) if spots else None)
     config = bundle.config
     progress(
         "calibration",
@@ -129,7 +131,7 @@ def calibrate(
 class _Real:
     """Medians over the real cells, their edge profile and fine structure, cells and background of every image.
 
-    ``spotted`` is how many cells have a dark spot, and how many were looked at.
+    ``spotted`` is how many cells have a dark spot, and how many were looked at; 0 and 0 where none are counted.
     """
 
     cv: float
@@ -141,7 +143,7 @@ class _Real:
     spotted: tuple[int, int]
 
 
-def _measure_real(images: Sequence[AnnotatedImage], pixel: float) -> _Real:
+def _measure_real(images: Sequence[AnnotatedImage], pixel: float, *, spots: bool) -> _Real:
     cv, deviation, solidity, profiles, fine, spread, spotted = [], [], [], [], [], [], []
     for image in images:
         table, background, noise = measure_image(image)
@@ -151,7 +153,7 @@ def _measure_real(images: Sequence[AnnotatedImage], pixel: float) -> _Real:
         profiles.append(edge_profile(image.image, image.labels, background, noise))
         fine.append(measure_fine_structure(image.image, image.labels, background))
         spread.append(background_spread(image.image, image.labels, background))
-        spotted.append(spotted_cells(image.image, image.labels, background))
+        spotted.append(spotted_cells(image.image, image.labels, background) if spots else (0, 0))
     return _Real(
         cv=float(np.nanmedian(np.concatenate(cv))),
         deviation=deviation,

@@ -6,6 +6,7 @@ import numpy as np
 from scipy import ndimage as ndi
 
 from cytocascade.images.cells import signed_distance
+from cytocascade.images.features import cut_by_frame
 from cytocascade.types import Array, FloatArray
 
 EDGE_CENTRES = np.arange(-8, 6) + 0.5
@@ -34,7 +35,7 @@ def edge_profile(image: Array, labels: Array, background: FloatArray, noise: flo
     reach = len(EDGE_CENTRES)
     profiles = []
     for label, box in enumerate(ndi.find_objects(labels), start=1):
-        if box is None or any(s.start == 0 or s.stop == n for s, n in zip(box, labels.shape)):
+        if box is None or cut_by_frame(box, labels.shape):
             continue
         window = tuple(slice(max(s.start - reach, 0), s.stop + reach) for s in box)
         own = labels[window] == label

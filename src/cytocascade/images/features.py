@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,11 @@ FEATURE_NAMES = (
     "contrast",
     "nearest_neighbour_distance",
 )
+
+
+def cut_by_frame(box: Sequence[slice], shape: Sequence[int]) -> bool:
+    """Return whether a bounding box reaches the first or last pixel of an axis, so that its cell may go on outside."""
+    return any(side.start == 0 or side.stop == size for side, size in zip(box, shape))
 
 
 @dataclass(frozen=True)

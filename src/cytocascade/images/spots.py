@@ -7,6 +7,7 @@ from scipy import ndimage as ndi
 from skimage.measure import regionprops
 from skimage.morphology import reconstruction
 
+from cytocascade.images.features import cut_by_frame
 from cytocascade.types import Array, BoolArray, FloatArray
 
 DEEP = 0.3
@@ -38,10 +39,8 @@ def spotted_cells(image: Array, labels: Array, background: FloatArray) -> tuple[
     smooth = ndi.gaussian_filter(light, _SMOOTH * 2.0 * float(np.sqrt(usual / np.pi)))
     spotted = whole = 0
     for region in regions:
-        top, left, bottom, right = region.bbox
-        cut = top == 0 or left == 0 or bottom == labels.shape[0] or right == labels.shape[1]
         mean = float(light[region.slice][region.image].mean())
-        if cut or region.area < _LEAST_AREA * usual or mean <= 0:
+        if cut_by_frame(region.slice, labels.shape) or region.area < _LEAST_AREA * usual or mean <= 0:
             continue
         whole += 1
         spotted += basin_depth(smooth[region.slice] / mean, region.image) > DEEP

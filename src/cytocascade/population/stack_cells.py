@@ -10,6 +10,7 @@ from scipy import ndimage as ndi
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from cytocascade.images.features import cut_by_frame
 from cytocascade.population.columns import SAME, Columns
 from cytocascade.types import AnnotatedStack, Array, BoolArray
 
@@ -128,8 +129,8 @@ def _from_sections(stack: AnnotatedStack) -> StackCells:
         bottom.append(np.median(extents[members, 0]))
         top.append(np.median(extents[members, 1]))
         cut_z.append(ended[members].all())
-        start, stop = [axis.start for axis in box], [axis.stop for axis in box]
-        cut_yx.append(min(start) == 0 or any(a == b for a, b in zip(stop, stack.labels.shape[1:])))
+        start = [axis.start for axis in box]
+        cut_yx.append(cut_by_frame(box, stack.labels.shape[1:]))
         position.append((np.argwhere(footprint).mean(axis=0) + start) * stack.spacing[1:])
         prints.append((box, footprint))
     return _summary(

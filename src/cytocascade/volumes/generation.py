@@ -14,6 +14,7 @@ from cytocascade.bundle import Bundle
 from cytocascade.composition import edge_factor, grain_strengths
 from cytocascade.generation_options import GenerationOptions, field_shape
 from cytocascade.images.descriptors import SHAPE_NAMES
+from cytocascade.images.features import cut_by_frame
 from cytocascade.imaging.camera import to_output
 from cytocascade.imaging.exposure import dimmed
 from cytocascade.imaging.volume import FineTuning, draw_volume_background, take_volume
@@ -251,7 +252,7 @@ def _cell_records(image: Array, prepared: PreparedVolume, spacing: tuple[float, 
     records = []
     for number, (place, box) in enumerate(zip(prepared.placed, ndi.find_objects(prepared.labels)), start=1):
         mask = prepared.labels[box] == number
-        cut = any(side.start == 0 or side.stop == size for side, size in zip(box, image.shape))
+        cut = cut_by_frame(box, image.shape)
         features = {
             "volume": float(mask.sum()) * float(np.prod(spacing)),
             "extent": [round((side.stop - side.start) * step, 4) for side, step in zip(box, spacing)],

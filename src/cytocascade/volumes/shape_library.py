@@ -13,6 +13,7 @@ from scipy import ndimage as ndi
 from cytocascade.bundle import Bundle
 from cytocascade.errors import CytoCascadeError
 from cytocascade.images.cells import CROP_SIZE, signed_distance
+from cytocascade.images.features import cut_by_frame
 from cytocascade.images.pairing import image_files, stem
 from cytocascade.images.readers import read_image, read_mask
 from cytocascade.masks.drawing import draw_masks
@@ -130,7 +131,7 @@ def _read(file: Path, spacing: tuple[float, ...] | None) -> Iterator[ShapeMask]:
         )
     y, x = known[-2:]
     for label, box in enumerate(ndi.find_objects(labels), start=1):
-        if box is None or any(side.start == 0 or side.stop == size for side, size in zip(box, labels.shape)):
+        if box is None or cut_by_frame(box, labels.shape):
             continue
         mask = labels[box] == label
         if mask.sum() >= SMALLEST:
