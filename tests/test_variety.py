@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cytocascade.composition import compose_field
+from cytocascade.composition import clean_field, compose_field
 from cytocascade.generation import draw_sample
 from cytocascade.generation_options import GenerationOptions
 from cytocascade.imaging.exposure import MOST_SATURATED
@@ -14,10 +14,12 @@ from cytocascade.population.cells import CellStatistics
 from cytocascade.preparation import prepare_field
 from cytocascade.variety import (
     DENSEST,
+    LARGEST,
     LEAST_PRESSED_PHASE,
     MORE_SPOTTED,
     MOST_HIDDEN_PHASE,
     MOST_PRESSED_PHASE,
+    SMALLEST,
     SPARSEST,
     ImageVariety,
 )
@@ -39,6 +41,8 @@ def test_a_few_images_cover_all_that_is_wished(seed):
     places = np.log([one.density / SPARSEST for one in drawn]) / np.log(DENSEST / SPARSEST)
     assert sorted((16 * places).astype(int)) == list(range(16))
     assert sorted((16 * (1 - np.array([one.alike for one in drawn]))).astype(int)) == list(range(16))
+    sizes = np.log([one.magnification / SMALLEST for one in drawn]) / np.log(LARGEST / SMALLEST)
+    assert sorted((16 * sizes).astype(int)) == list(range(16))
 
 
 def test_every_image_is_drawn_alone_and_by_its_seed():
@@ -199,3 +203,46 @@ def test_cells_that_do_not_touch_may_be_close():
     near = [(wish.p_cluster - wish.touching_rate) / (1 - wish.touching_rate) for wish in varied]
     assert 0.15 < np.mean(near) < 0.35
     assert max(near) <= 0.5 + 1e-3
+
+
+def test_whole_images_are_larger_or_smaller_in_phase_contrast_only(nuclei):
+    phase = replace(nuclei.bundle, config=nuclei.bundle.config.model_copy(update={"modality": "phase"}))
+
+    def sizes(bundle, variety: float) -> list[float | None]:
+        options = GenerationOptions(size=(96, 96), variety=variety)
+        return [draw_sample(bundle, options, 0, index).get("magnification") for index in range(8)]
+
+    assert set(sizes(nuclei.bundle, 1.0)) == set(sizes(phase, 0.0)) == {None}
+    assert min(sizes(phase, 1.0)) < 0.7
+    assert 1.4 < max(sizes(phase, 1.0)) <= LARGEST
+    assert min(sizes(phase, 0.1)) > 0.94
+
+
+def test_a_smaller_image_shows_the_same_cells_with_fewer_pixels(nuclei):
+    config = nuclei.bundle.config.model_copy(update={"modality": "phase", "halo": 5.0})
+    bundle = replace(nuclei.bundle, config=config)
+    options = GenerationOptions(size=(160, 160), cells=6, mask_steps=4, texture_steps=2)
+    params = draw_sample(bundle, options, 0, 0)
+    whole, small = (prepare_field(bundle, those) for those in (params, {**params, "magnification": 0.6}))
+    np.testing.assert_array_equal(whole.signal, small.signal)
+    ratio = [b.mask.sum() / a.mask.sum() for a, b in zip(whole.cells, small.cells)]
+    assert np.median(ratio) == pytest.approx(0.36, abs=0.02)
+    shown = [
+        clean_field(bundle, those, field).light != 0
+        for those, field in ((params, whole), ({**params, "magnification": 0.6}, small))
+    ]
+    # Cells and halos are smaller, and by about as much.
+    lit = shown[1].sum() / shown[0].sum()
+    assert 0.3 < lit < 0.6
+
+
+def test_the_smaller_the_cells_the_more_of_them_an_image_shows(nuclei, monkeypatch):
+    phase = replace(nuclei.bundle, config=nuclei.bundle.config.model_copy(update={"modality": "phase"}))
+    options = GenerationOptions(size=(400, 400), variety=1.0)
+    varied = [draw_sample(phase, options, 0, index) for index in range(32)]
+    monkeypatch.setattr("cytocascade.variety.SMALLEST", 1.0)
+    monkeypatch.setattr("cytocascade.variety.LARGEST", 1.0)
+    plain = [draw_sample(phase, options, 0, index) for index in range(32)]
+    size = np.log([params["magnification"] for params in varied])
+    more = np.log([a["placement"]["count"] / b["placement"]["count"] for a, b in zip(varied, plain)])
+    assert np.polyfit(size, more, 1)[0] == pytest.approx(-2.0, abs=0.3)

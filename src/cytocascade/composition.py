@@ -16,7 +16,13 @@ from cytocascade.imaging.background import render_background, render_debris
 from cytocascade.imaging.camera import add_grain, add_noise, to_output
 from cytocascade.imaging.exposure import dimmed
 from cytocascade.population.field import assemble_signal
-from cytocascade.preparation import PreparedField, cell_descriptors, contacts_between, usual_diameter
+from cytocascade.preparation import (
+    PreparedField,
+    cell_descriptors,
+    contacts_between,
+    magnified,
+    usual_diameter,
+)
 from cytocascade.seeding import numpy_generator
 from cytocascade.textures.model import FADING, fade, grain, without_holes
 from cytocascade.types import Array, FloatArray
@@ -65,6 +71,7 @@ def compose_field(bundle: Bundle, params: dict[str, Any], prepared: PreparedFiel
 
 def clean_field(bundle: Bundle, params: dict[str, Any], prepared: PreparedField) -> CleanField:
     """Add up the light of the cells, and render the background that it throws haze on."""
+    bundle = magnified(bundle, params)
     config, drawn = bundle.config, params["background"]
     brightness = np.exp(prepared.brightness.astype(np.float64))
     if config.modality == "phase":

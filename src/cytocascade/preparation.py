@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -91,6 +91,7 @@ def prepare_field(
     outlines, light : callable
         Called as `draw_masks` and `sample_textures` are; others make cells without the networks.
     """
+    bundle = magnified(bundle, params)
     config = bundle.config
     options = GenerationOptions.model_validate(params["options"])
     placement = PlacementParams.from_json(params["placement"])
@@ -131,6 +132,22 @@ def prepare_field(
     return PreparedField(
         order, cells, distance, signal, brightness, labels, masks.drawn, masks.rejected, placed.rejected
     )
+
+
+def magnified(bundle: Bundle, params: Mapping[str, Any]) -> Bundle:
+    """Return a 2D bundle whose pixels are as small as an image needs that shows all of its cells larger, or smaller.
+
+    Sizes, distances and halos are then ``params["magnification"]`` times as many pixels; without it they are as fitted.
+    """
+    factor = params.get("magnification", 1.0)
+    if factor == 1.0:
+        return bundle
+    config = bundle.config
+    finer = {
+        "spacing": tuple(step / factor for step in config.spacing),
+        "halo": None if config.halo is None else config.halo * factor,
+    }
+    return replace(bundle, config=config.model_copy(update=finer))
 
 
 def cell_descriptors(params: dict[str, Any]) -> FloatArray:

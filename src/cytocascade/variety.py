@@ -51,6 +51,11 @@ MORE_SPOTTED = 0.06
 """Share of the cells that have dark spots beside those that have them as fitted, at variety 1: what is rare in real
 cells is made common enough to be learned from a few images."""
 
+SMALLEST, LARGEST = 0.6, 1.0 / 0.6
+"""Factor on the lengths of all that an image in phase contrast shows, at its extremes, at variety 1: how far cells
+spread depends on culture and substrate, so their usual size differs from image to image (in half of the images of T98G
+they are 0.6 times as long as in the other half)."""
+
 _BITS = 30
 """Of the numbers that images are drawn from: after 2**30 images they repeat."""
 
@@ -78,6 +83,8 @@ class ImageVariety(BaseModel):
     """Factor on the light of all cells, while background and camera stay."""
     spotted: float = 0.0
     """Share of the cells that have dark spots beside those that have them as fitted."""
+    magnification: float = 1.0
+    """Factor on the lengths of all cells, on the width of their halos and on their distances."""
     reach: float = 0.0
     """How far cells differ from the fitted ones, see `CellStatistics.draw`."""
 
@@ -102,6 +109,8 @@ class ImageVariety(BaseModel):
             return cls()
         low, high = (variety * math.log(end) for end in (SPARSEST, DENSEST))
         density, crowded, touching, light, pressed, seam, width, near, alike = _point(9, seed, index)
+        (size,) = _point(1, seed, index, "magnification")
+        smallest, largest = (variety * math.log(end) for end in (SMALLEST, LARGEST))
         gathered = crowded < CROWDED * variety
         return cls(
             density=round(math.exp(low + (high - low) * density), 4),
@@ -113,6 +122,7 @@ class ImageVariety(BaseModel):
             alike=round(1 - variety * alike, 4),
             gain=round(math.exp(variety * GAIN_SPREAD * _normal(light)), 4),
             spotted=round(MORE_SPOTTED * variety, 4),
+            magnification=round(math.exp(smallest + (largest - smallest) * size), 4),
             reach=variety,
         )
 
@@ -134,9 +144,9 @@ class ImageVariety(BaseModel):
         return population.model_copy(update=update)
 
 
-def _point(axes: int, seed: int, index: int) -> list[float]:
-    """Return a point of a sequence that fills the unit cube evenly, scrambled by `seed`."""
-    sequence = qmc.Sobol(axes, scramble=True, bits=_BITS, rng=numpy_generator(seed, "variety"))
+def _point(axes: int, seed: int, index: int, *keys: str) -> list[float]:
+    """Return a point of a sequence that fills the unit cube evenly, scrambled by `seed` and `keys`."""
+    sequence = qmc.Sobol(axes, scramble=True, bits=_BITS, rng=numpy_generator(seed, "variety", *keys))
     if place := index % 2**_BITS:
         sequence.fast_forward(place)
     return [float(value) for value in sequence.random(1)[0]]
