@@ -47,7 +47,7 @@ class GenerationOptions(Recorded):
     brightness_scale: float = Field(1.0, gt=0)
     """Factor on the cells' signal."""
     variety: float = Field(0.0, ge=0, le=1)
-    """How far images reach beyond the fitted ones in density, crowding, light and kinds of cells; see
+    """How far images reach beyond the fitted ones in density, crowding, light, size and kinds of cells; see
     `cytocascade.variety`."""
     guidance: float = Field(1.0, ge=0)
     """Classifier-free guidance of the textures; 1 is none, and fastest."""

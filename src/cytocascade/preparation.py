@@ -135,9 +135,10 @@ def prepare_field(
 
 
 def magnified(bundle: Bundle, params: Mapping[str, Any]) -> Bundle:
-    """Return a 2D bundle whose pixels are as small as an image needs that shows all of its cells larger, or smaller.
+    """Return the 2D bundle as a lens shows it that was drawn with the image: all is larger, or smaller.
 
-    Sizes, distances and halos are then ``params["magnification"]`` times as many pixels; without it they are as fitted.
+    Cells, distances and halos then have ``params["magnification"]`` times as many pixels; without it as many as fitted.
+    The spacing of the result serves to place cells; that of the image stays the bundle's: cells are of another size.
     """
     factor = params.get("magnification", 1.0)
     if factor == 1.0:
