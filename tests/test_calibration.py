@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from _phase import as_phase
 from scipy import ndimage as ndi
 
 from cytocascade.bundle import BundleConfig
@@ -139,11 +140,10 @@ def test_dark_spots_of_the_real_cells_are_counted_if_wished(
 
 
 def test_phase_contrast_gets_no_grain(nuclei: Cascade) -> None:
-    config = nuclei.bundle.config
-    phase = config.model_copy(update={"modality": "phase", "crop_spacing": 2.0 * config.spacing[0]})
+    phase = as_phase(nuclei.bundle, crop_spacing=2.0 * nuclei.bundle.config.spacing[0])
     image = next(nuclei.generate(1, seed=5, size=(96, 96), cells=3, mask_steps=4, texture_steps=2))
     real = measure_fine_structure(image.image, image.labels, np.zeros(image.image.shape, dtype=np.float32))
-    found = fine_structure(replace(nuclei.bundle, config=phase), real, [])
+    found = fine_structure(phase, real, [])
     assert found["noise_share"] == 0.75
     assert not len(found["grain"])
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from _phase import as_phase
 from pydantic import ValidationError
 
 from cytocascade.bundle import Bundle
@@ -190,8 +191,7 @@ def test_where_dark_spots_were_not_counted_there_are_as_many_as_usual_and_none_i
     assert nuclei.bundle.config.dark_spots is None
     spotted = {spot[0] for spot in draw_sample(nuclei.bundle, many, 1, 0)["spots"]}
     assert len(spotted) / 2000 == pytest.approx(USUAL_SHARE, abs=0.01)
-    config = nuclei.bundle.config.model_copy(update={"modality": "phase"})
-    assert "spots" not in draw_sample(replace(nuclei.bundle, config=config), many, 1, 0)
+    assert "spots" not in draw_sample(as_phase(nuclei.bundle), many, 1, 0)
 
 
 def with_share(nuclei: Cascade, share: float) -> Bundle:
@@ -211,8 +211,7 @@ def test_noise_share_concerns_cells_only(nuclei: Cascade) -> None:
 
 
 def test_phase_bundle_renders_too(nuclei: Cascade) -> None:
-    config = nuclei.bundle.config.model_copy(update={"modality": "phase"})
-    sample = Cascade(replace(nuclei.bundle, config=config)).sample(0, seed=1, options=GenerationOptions(**FEW))
+    sample = Cascade(as_phase(nuclei.bundle)).sample(0, seed=1, options=GenerationOptions(**FEW))
     assert sample.labels.max() == len(sample.cells) > 0
 
 
@@ -220,8 +219,7 @@ def test_magnified_cells_are_as_large_as_others(nuclei: Cascade) -> None:
     areas = []
     # The largest nuclei are about 45 canonical pixels long, the usual ones 30.
     for zoom in (None, Zoom(reach=50, most=3)):
-        config = nuclei.bundle.config.model_copy(update={"modality": "phase", "zoom": zoom})
-        cascade = Cascade(replace(nuclei.bundle, config=config))
+        cascade = Cascade(as_phase(nuclei.bundle, zoom=zoom))
         sample = cascade.sample(0, seed=1, options=GenerationOptions(size=(256, 256), cells=8))
         areas.append({c["number"]: c["features"]["area"] for c in sample.cells if not c["cut"]})
     common = sorted(areas[0].keys() & areas[1].keys())

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from _phase import as_phase
 
 from cytocascade.composition import clean_field, compose_field
 from cytocascade.generation import draw_sample
@@ -148,7 +149,7 @@ def test_the_prior_has_the_median_of_the_real_cells():
 
 
 def test_light_varies_from_image_to_image_in_fluorescence_only(nuclei):
-    phase = replace(nuclei.bundle, config=nuclei.bundle.config.model_copy(update={"modality": "phase"}))
+    phase = as_phase(nuclei.bundle)
 
     def factor(bundle, index: int) -> float:
         plain, varied = (
@@ -206,7 +207,7 @@ def test_cells_that_do_not_touch_may_be_close():
 
 
 def test_whole_images_are_larger_or_smaller_in_phase_contrast_only(nuclei):
-    phase = replace(nuclei.bundle, config=nuclei.bundle.config.model_copy(update={"modality": "phase"}))
+    phase = as_phase(nuclei.bundle)
 
     def sizes(bundle, variety: float) -> list[float | None]:
         options = GenerationOptions(size=(96, 96), variety=variety)
@@ -219,8 +220,7 @@ def test_whole_images_are_larger_or_smaller_in_phase_contrast_only(nuclei):
 
 
 def test_a_smaller_image_shows_the_same_cells_with_fewer_pixels(nuclei):
-    config = nuclei.bundle.config.model_copy(update={"modality": "phase", "halo": 5.0})
-    bundle = replace(nuclei.bundle, config=config)
+    bundle = as_phase(nuclei.bundle, halo=5.0)
     options = GenerationOptions(size=(160, 160), cells=6, mask_steps=4, texture_steps=2)
     params = draw_sample(bundle, options, 0, 0)
     whole, small = (prepare_field(bundle, those) for those in (params, {**params, "magnification": 0.6}))
@@ -237,7 +237,7 @@ def test_a_smaller_image_shows_the_same_cells_with_fewer_pixels(nuclei):
 
 
 def test_the_smaller_the_cells_the_more_of_them_an_image_shows(nuclei, monkeypatch):
-    phase = replace(nuclei.bundle, config=nuclei.bundle.config.model_copy(update={"modality": "phase"}))
+    phase = as_phase(nuclei.bundle)
     options = GenerationOptions(size=(400, 400), variety=1.0)
     varied = [draw_sample(phase, options, 0, index) for index in range(32)]
     monkeypatch.setattr("cytocascade.variety.SMALLEST", 1.0)

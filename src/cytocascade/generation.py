@@ -41,16 +41,17 @@ def draw_sample(bundle: Bundle, options: GenerationOptions, seed: int, index: in
     config = bundle.config
     shape = field_shape(config, options)
     keys = ("sample", index)
+    fluorescence = config.modality == "fluorescence"
     variety = ImageVariety.drawn(options.variety, seed, index)
     wishes = variety.on(options.population(), config.modality)
     # How large nuclei are hardly differs from image to image; how far whole cells spread does.
-    lens = {"magnification": variety.magnification} if options.variety and config.modality == "phase" else {}
+    lens = {"magnification": variety.magnification} if options.variety and not fluorescence else {}
     spacing = magnified(bundle, lens).config.spacing
     placement = draw_placement(bundle.population, shape, spacing, wishes, seed=seed, keys=keys)
     generator = numpy_generator(seed, *keys, "cells")
     descriptors = bundle.cells.draw(placement.count, generator, area_scale=options.area_scale, reach=variety.reach)
     background = draw_background(bundle.imaging, seed, *keys)
-    if config.modality == "fluorescence":
+    if fluorescence:
         # How much cells shine is a matter of staining; their phase contrast is one of optics and of their size.
         background["gain"] *= variety.gain
     params = {
@@ -63,12 +64,12 @@ def draw_sample(bundle: Bundle, options: GenerationOptions, seed: int, index: in
         "noise_seed": derive_seed(seed, *keys, "noise"),
         "concave": config.concave,
         "aligned": True,
-        "roomy": config.modality == "fluorescence",
-        "halos_add": config.modality == "phase",
-        "exposed": config.modality == "fluorescence",
+        "roomy": fluorescence,
+        "halos_add": not fluorescence,
+        "exposed": fluorescence,
         "neighbours_alike": round(variety.alike * _neighbours_alike(bundle), 4),
     }
-    if config.modality == "fluorescence":
+    if fluorescence:
         share = _spotted(bundle) + variety.spotted
         params["spots"] = draw_spots(placement.count, share, numpy_generator(seed, *keys, "spots"))
     if variety.seam is not None:

@@ -107,13 +107,11 @@ class ImageVariety(BaseModel):
         """
         if variety == 0:
             return cls()
-        low, high = (variety * math.log(end) for end in (SPARSEST, DENSEST))
         density, crowded, touching, light, pressed, seam, width, near, alike = _point(9, seed, index)
         (size,) = _point(1, seed, index, "magnification")
-        smallest, largest = (variety * math.log(end) for end in (SMALLEST, LARGEST))
         gathered = crowded < CROWDED * variety
         return cls(
-            density=round(math.exp(low + (high - low) * density), 4),
+            density=_factor(SPARSEST, DENSEST, variety, density),
             touching=round(MOST_TOUCHING * touching, 4) if gathered else None,
             near=round(MOST_NEAR * near, 4) if gathered else None,
             overlap=round(MOST_PRESSED * pressed, 4) if gathered else None,
@@ -122,7 +120,7 @@ class ImageVariety(BaseModel):
             alike=round(1 - variety * alike, 4),
             gain=round(math.exp(variety * GAIN_SPREAD * _normal(light)), 4),
             spotted=round(MORE_SPOTTED * variety, 4),
-            magnification=round(math.exp(smallest + (largest - smallest) * size), 4),
+            magnification=_factor(SMALLEST, LARGEST, variety, size),
             reach=variety,
         )
 
@@ -150,6 +148,12 @@ def _point(axes: int, seed: int, index: int, *keys: str) -> list[float]:
     if place := index % 2**_BITS:
         sequence.fast_forward(place)
     return [float(value) for value in sequence.random(1)[0]]
+
+
+def _factor(smallest: float, largest: float, variety: float, uniform: float) -> float:
+    """Return a factor between two extremes, as likely to double as to halve; the less variety, the nearer to 1."""
+    low, high = (variety * math.log(end) for end in (smallest, largest))
+    return round(math.exp(low + (high - low) * uniform), 4)
 
 
 def _normal(uniform: float) -> float:

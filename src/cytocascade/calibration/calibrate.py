@@ -89,9 +89,9 @@ def calibrate(
         With `CALIBRATED` set.
     """
     known = BundleConfig.model_fields
-    bundle = variant(bundle, **{name: known[name].get_default(call_default_factory=True) for name in CALIBRATED})
-    # Unset would stand for the usual share: fields are to show what the networks paint alone.
-    bundle = variant(bundle, dark_spots=0.0)
+    unset = {name: known[name].get_default(call_default_factory=True) for name in CALIBRATED}
+    # Without a number the usual share of cells would have spots: fields are to show what the networks paint alone.
+    bundle = variant(bundle, **(unset | {"dark_spots": 0.0}))
     fluorescence = bundle.config.modality == "fluorescence"
     spots = spots and fluorescence
     pixel = usual_pixel(bundle) / bundle.fineness
