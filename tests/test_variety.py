@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from _phase import as_phase
+from scipy import ndimage as ndi
 
 from cytocascade.composition import clean_field, compose_field
 from cytocascade.generation import draw_sample
@@ -16,11 +17,13 @@ from cytocascade.preparation import prepare_field
 from cytocascade.variety import (
     DENSEST,
     LARGEST,
+    LARGEST_ISLAND,
     LEAST_PRESSED_PHASE,
     MORE_SPOTTED,
     MOST_HIDDEN_PHASE,
     MOST_PRESSED_PHASE,
     SMALLEST,
+    SMALLEST_ISLAND,
     SPARSEST,
     ImageVariety,
 )
@@ -42,7 +45,7 @@ def test_a_few_images_cover_all_that_is_wished(seed):
     places = np.log([one.density / SPARSEST for one in drawn]) / np.log(DENSEST / SPARSEST)
     assert sorted((16 * places).astype(int)) == list(range(16))
     assert sorted((16 * (1 - np.array([one.alike for one in drawn]))).astype(int)) == list(range(16))
-    sizes = np.log([one.magnification / SMALLEST for one in drawn]) / np.log(LARGEST / SMALLEST)
+    sizes = np.log([one.cell_size / SMALLEST for one in drawn]) / np.log(LARGEST / SMALLEST)
     assert sorted((16 * sizes).astype(int)) == list(range(16))
 
 
@@ -107,6 +110,20 @@ def test_cells_in_phase_contrast_meet_along_short_stretches():
     nuclei = drawn[0].on(PopulationOverrides())
     assert nuclei.max_overlap == PopulationOverrides().max_overlap
     assert nuclei.overlap_rate == drawn[0].overlap
+
+
+def test_cells_in_phase_contrast_form_islands_of_all_sizes():
+    drawn = [ImageVariety.drawn(1.0, 0, index) for index in range(64)]
+    sizes = [one.on(PopulationOverrides(), "phase").island_size for one in drawn]
+    assert SMALLEST_ISLAND <= min(sizes) < 1.1 * SMALLEST_ISLAND
+    assert 0.9 * LARGEST_ISLAND < max(sizes) <= LARGEST_ISLAND
+    assert {one.on(PopulationOverrides()).island_size for one in drawn} == {None}
+    # Those that touch none have others close by, from none of them to all.
+    wishes = [one.on(PopulationOverrides(), "phase") for one in drawn]
+    near = [(wish.p_cluster - wish.touching_rate) / (1 - wish.touching_rate) for wish in wishes]
+    assert min(near) < 0.1
+    assert max(near) > 0.9
+    assert drawn[0].on(PopulationOverrides(touching_rate=0.1), "phase").island_size is None
 
 
 def test_cells_reach_beyond_the_real_ones_but_not_far():
@@ -211,7 +228,7 @@ def test_whole_images_are_larger_or_smaller_in_phase_contrast_only(nuclei):
 
     def sizes(bundle, variety: float) -> list[float | None]:
         options = GenerationOptions(size=(96, 96), variety=variety)
-        return [draw_sample(bundle, options, 0, index).get("magnification") for index in range(8)]
+        return [draw_sample(bundle, options, 0, index).get("cell_size") for index in range(8)]
 
     assert set(sizes(nuclei.bundle, 1.0)) == set(sizes(phase, 0.0)) == {None}
     assert min(sizes(phase, 1.0)) < 0.7
@@ -219,21 +236,23 @@ def test_whole_images_are_larger_or_smaller_in_phase_contrast_only(nuclei):
     assert min(sizes(phase, 0.1)) > 0.94
 
 
-def test_a_smaller_image_shows_the_same_cells_with_fewer_pixels(nuclei):
-    bundle = as_phase(nuclei.bundle, halo=5.0)
+def test_smaller_cells_are_the_same_with_fewer_pixels_and_more_contrast_and_halos_stay_as_wide(nuclei):
+    bundle = as_phase(nuclei.bundle, halo=3.0)
     options = GenerationOptions(size=(160, 160), cells=6, mask_steps=4, texture_steps=2)
     params = draw_sample(bundle, options, 0, 0)
-    whole, small = (prepare_field(bundle, those) for those in (params, {**params, "magnification": 0.6}))
+    both = (params, {**params, "cell_size": 0.6})
+    whole, small = (prepare_field(bundle, those) for those in both)
     np.testing.assert_array_equal(whole.signal, small.signal)
     ratio = [b.mask.sum() / a.mask.sum() for a, b in zip(whole.cells, small.cells)]
     assert np.median(ratio) == pytest.approx(0.36, abs=0.02)
-    shown = [
-        clean_field(bundle, those, field).light != 0
-        for those, field in ((params, whole), ({**params, "magnification": 0.6}, small))
-    ]
-    # Cells and halos are smaller, and by about as much.
-    lit = shown[1].sum() / shown[0].sum()
-    assert 0.3 < lit < 0.6
+    widths, contrasts = [], []
+    for those, field in zip(both, (whole, small)):
+        light = clean_field(bundle, those, field).light
+        free = field.labels == 0
+        widths.append((np.abs(light[free]) > 1).sum() / (ndi.binary_dilation(~free) & free).sum())
+        contrasts.append(light[~free].std())
+    assert widths[1] == pytest.approx(widths[0], rel=0.15)
+    assert contrasts[1] / contrasts[0] == pytest.approx(1 / 0.6, rel=0.15)
 
 
 def test_the_smaller_the_cells_the_more_of_them_an_image_shows(nuclei, monkeypatch):
@@ -243,6 +262,6 @@ def test_the_smaller_the_cells_the_more_of_them_an_image_shows(nuclei, monkeypat
     monkeypatch.setattr("cytocascade.variety.SMALLEST", 1.0)
     monkeypatch.setattr("cytocascade.variety.LARGEST", 1.0)
     plain = [draw_sample(phase, options, 0, index) for index in range(32)]
-    size = np.log([params["magnification"] for params in varied])
+    size = np.log([params["cell_size"] for params in varied])
     more = np.log([a["placement"]["count"] / b["placement"]["count"] for a, b in zip(varied, plain)])
     assert np.polyfit(size, more, 1)[0] == pytest.approx(-2.0, abs=0.3)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from cytocascade.bundle import Bundle
+from cytocascade.images.cells import fineness_of
 from cytocascade.images.descriptors import zoom_factors
 from cytocascade.images.edges import EDGE_CENTRES
 from cytocascade.imaging.background import render_background, render_debris
@@ -20,10 +21,11 @@ from cytocascade.preparation import (
     PreparedField,
     cell_descriptors,
     contacts_between,
-    magnified,
+    resized,
     usual_diameter,
 )
 from cytocascade.seeding import numpy_generator
+from cytocascade.textures.halos import stretched_halos
 from cytocascade.textures.model import FADING, fade, grain, without_holes
 from cytocascade.types import Array, FloatArray
 
@@ -71,13 +73,17 @@ def compose_field(bundle: Bundle, params: dict[str, Any], prepared: PreparedFiel
 
 def clean_field(bundle: Bundle, params: dict[str, Any], prepared: PreparedField) -> CleanField:
     """Add up the light of the cells, and render the background that it throws haze on."""
-    bundle = magnified(bundle, params)
+    bundle = resized(bundle, params)
     config, drawn = bundle.config, params["background"]
-    brightness = np.exp(prepared.brightness.astype(np.float64))
+    brightness, shown = np.exp(prepared.brightness.astype(np.float64)), prepared.signal
     if config.modality == "phase":
-        brightness[:] = 1.0
+        size = params.get("cell_size", 1.0)
+        # Cells that have spread less are thicker, and their contrast is as much stronger; how wide halos are is optics.
+        brightness[:] = 1.0 / size
+        shown = stretched_halos(shown, prepared.distance, 1.0 / size, fineness_of(prepared.distance))
+    else:
+        shown = without_holes(shown, prepared.distance)
     level = float(drawn["gain"]) * params["options"]["brightness_scale"] * brightness
-    shown = prepared.signal if config.modality == "phase" else without_holes(prepared.signal, prepared.distance)
     contacts = contacts_between(bundle, params, prepared.placed, prepared.cells)
     light, extent, strength = assemble_signal(
         prepared.placed,

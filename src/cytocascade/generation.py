@@ -14,7 +14,7 @@ from cytocascade.imaging.background import draw_background
 from cytocascade.imaging.statistics import typical_noise
 from cytocascade.population import draw_placement
 from cytocascade.population.neighbours import USUAL
-from cytocascade.preparation import PreparedField, magnified, prepare_field
+from cytocascade.preparation import PreparedField, prepare_field, resized
 from cytocascade.seeding import derive_seed, numpy_generator
 from cytocascade.textures.spots import USUAL_SHARE, draw_spots
 from cytocascade.types import Array, FloatArray, GeneratedSample
@@ -45,8 +45,8 @@ def draw_sample(bundle: Bundle, options: GenerationOptions, seed: int, index: in
     variety = ImageVariety.drawn(options.variety, seed, index)
     wishes = variety.on(options.population(), config.modality)
     # How large nuclei are hardly differs from image to image; how far whole cells spread does.
-    lens = {"magnification": variety.magnification} if options.variety and not fluorescence else {}
-    spacing = magnified(bundle, lens).config.spacing
+    spread = {"cell_size": variety.cell_size} if options.variety and not fluorescence else {}
+    spacing = resized(bundle, spread).config.spacing
     placement = draw_placement(bundle.population, shape, spacing, wishes, seed=seed, keys=keys)
     generator = numpy_generator(seed, *keys, "cells")
     descriptors = bundle.cells.draw(placement.count, generator, area_scale=options.area_scale, reach=variety.reach)
@@ -74,7 +74,7 @@ def draw_sample(bundle: Bundle, options: GenerationOptions, seed: int, index: in
         params["spots"] = draw_spots(placement.count, share, numpy_generator(seed, *keys, "spots"))
     if variety.seam is not None:
         params |= {"seam": variety.seam, "seam_width": variety.seam_width}
-    return params | lens
+    return params | spread
 
 
 def _spotted(bundle: Bundle) -> float:

@@ -91,7 +91,7 @@ def prepare_field(
     outlines, light : callable
         Called as `draw_masks` and `sample_textures` are; others make cells without the networks.
     """
-    bundle = magnified(bundle, params)
+    bundle = resized(bundle, params)
     config = bundle.config
     options = GenerationOptions.model_validate(params["options"])
     placement = PlacementParams.from_json(params["placement"])
@@ -134,21 +134,17 @@ def prepare_field(
     )
 
 
-def magnified(bundle: Bundle, params: Mapping[str, Any]) -> Bundle:
-    """Return the 2D bundle as a lens shows it that was drawn with the image: all is larger, or smaller.
+def resized(bundle: Bundle, params: Mapping[str, Any]) -> Bundle:
+    """Return the 2D bundle with all cells larger, or smaller, as drawn with the image.
 
-    Cells, distances and halos then have ``params["magnification"]`` times as many pixels; without it as many as fitted.
-    The spacing of the result serves to place cells; that of the image stays the bundle's: cells are of another size.
+    Cells and their distances then have ``params["cell_size"]`` times as many pixels; without it as many as fitted. The
+    spacing of the result serves to make and place cells; that of the image stays the bundle's.
     """
-    factor = params.get("magnification", 1.0)
+    factor = params.get("cell_size", 1.0)
     if factor == 1.0:
         return bundle
-    config = bundle.config
-    finer = {
-        "spacing": tuple(step / factor for step in config.spacing),
-        "halo": None if config.halo is None else config.halo * factor,
-    }
-    return replace(bundle, config=config.model_copy(update=finer))
+    finer = {"spacing": tuple(step / factor for step in bundle.config.spacing)}
+    return replace(bundle, config=bundle.config.model_copy(update=finer))
 
 
 def cell_descriptors(params: dict[str, Any]) -> FloatArray:

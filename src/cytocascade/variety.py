@@ -25,12 +25,17 @@ CROWDED = 1.0
 MOST_TOUCHING = 0.7
 """Largest share of touching cells that is drawn."""
 
-MOST_NEAR = 0.5
-"""Largest share of the cells that touch no other but have one close by, of those that do not touch."""
+MOST_NEAR, MOST_NEAR_PHASE = 0.5, 1.0
+"""Largest share of the cells that touch no other but have one close by, of those that do not touch; and that in phase
+contrast."""
 
 MOST_PRESSED = 0.8
 """Largest share of the gathered cells that are pressed against another: part of them is hidden by it, and they share a
 long border. Label images cannot tell how cells overlap, so none of this is fitted."""
+
+SMALLEST_ISLAND, LARGEST_ISLAND = 2.5, 12.0
+"""Mean number of cells of a group in phase contrast, at its extremes: spread cells form islands, in which some touch
+and others are close by, and a few annotated cells do not tell how large these become."""
 
 LEAST_PRESSED_PHASE, MOST_PRESSED_PHASE = 0.5, 1.0
 MOST_HIDDEN_PHASE = 0.03
@@ -52,9 +57,9 @@ MORE_SPOTTED = 0.06
 cells is made common enough to be learned from a few images."""
 
 SMALLEST, LARGEST = 0.6, 1.0 / 0.6
-"""Factor on the lengths of all that an image in phase contrast shows, at its extremes, at variety 1: how far cells
-spread depends on culture and substrate, so their usual size differs from image to image (in half of the images of T98G
-they are 0.6 times as long as in the other half)."""
+"""Factor on the lengths of all cells of an image in phase contrast, at its extremes, at variety 1: how far cells spread
+depends on culture and substrate, so their usual size differs from image to image (in half of the images of T98G they
+are 0.6 times as long as in the other half)."""
 
 _BITS = 30
 """Of the numbers that images are drawn from: after 2**30 images they repeat."""
@@ -71,6 +76,8 @@ class ImageVariety(BaseModel):
     """Share of cells that touch another; none: as fitted."""
     near: float | None = None
     """Share of the cells with another close by among those that touch none; none: as fitted."""
+    island: float | None = None
+    """Mean number of cells of a group in phase contrast; none: as fitted."""
     overlap: float | None = None
     """Share of the gathered cells that are pressed against another; none: as fitted."""
     seam: float | None = None
@@ -83,8 +90,8 @@ class ImageVariety(BaseModel):
     """Factor on the light of all cells, while background and camera stay."""
     spotted: float = 0.0
     """Share of the cells that have dark spots beside those that have them as fitted."""
-    magnification: float = 1.0
-    """Factor on the lengths of all cells, on the width of their halos and on their distances."""
+    cell_size: float = 1.0
+    """Factor on the lengths of all cells and on their distances."""
     reach: float = 0.0
     """How far cells differ from the fitted ones, see `CellStatistics.draw`."""
 
@@ -108,33 +115,39 @@ class ImageVariety(BaseModel):
         if variety == 0:
             return cls()
         density, crowded, touching, light, pressed, seam, width, near, alike = _point(9, seed, index)
-        (size,) = _point(1, seed, index, "magnification")
+        (size,) = _point(1, seed, index, "cell size")
+        (island,) = _point(1, seed, index, "island")
         gathered = crowded < CROWDED * variety
         return cls(
             density=_factor(SPARSEST, DENSEST, variety, density),
             touching=round(MOST_TOUCHING * touching, 4) if gathered else None,
             near=round(MOST_NEAR * near, 4) if gathered else None,
+            island=round(SMALLEST_ISLAND * (LARGEST_ISLAND / SMALLEST_ISLAND) ** island, 2) if gathered else None,
             overlap=round(MOST_PRESSED * pressed, 4) if gathered else None,
             seam=round(DARKEST_SEAM + (BRIGHTEST_SEAM - DARKEST_SEAM) * seam, 4) if gathered else None,
             seam_width=round(NARROWEST_SEAM + (WIDEST_SEAM - NARROWEST_SEAM) * width, 4) if gathered else None,
             alike=round(1 - variety * alike, 4),
             gain=round(math.exp(variety * GAIN_SPREAD * _normal(light)), 4),
             spotted=round(MORE_SPOTTED * variety, 4),
-            magnification=_factor(SMALLEST, LARGEST, variety, size),
+            cell_size=_factor(SMALLEST, LARGEST, variety, size),
             reach=variety,
         )
 
     def on(self, population: PopulationOverrides, modality: str = "fluorescence") -> PopulationOverrides:
         """Return what is wished of the arrangement of cells seen in a `modality`; explicit wishes stay."""
         update: dict[str, float] = {}
+        phase = modality == "phase"
         if population.count is None:
             update["density"] = self.density
         if self.touching is not None and population.touching_rate is None and population.p_cluster is None:
             update["touching_rate"] = self.touching
-            update["p_cluster"] = round(self.touching + (1 - self.touching) * (self.near or 0.0), 4)
+            near = (self.near or 0.0) * (MOST_NEAR_PHASE / MOST_NEAR if phase else 1.0)
+            update["p_cluster"] = round(self.touching + (1 - self.touching) * near, 4)
+            if phase and self.island is not None:
+                update["island_size"] = self.island
         if self.overlap is not None and population.overlap_rate is None:
             update["overlap_rate"] = self.overlap
-            if modality == "phase":
+            if phase:
                 beyond = (MOST_PRESSED_PHASE - LEAST_PRESSED_PHASE) * self.overlap / MOST_PRESSED
                 update["overlap_rate"] = round(LEAST_PRESSED_PHASE + beyond, 4)
                 if "max_overlap" not in population.model_fields_set:

@@ -114,6 +114,24 @@ def test_a_given_touching_rate_is_reached(
     assert np.mean(touching) == pytest.approx(rate, abs=0.06)
 
 
+def test_islands_gather_touching_cells_among_near_ones(
+    statistics: PopulationStatistics, masks: list[BoolArray]
+) -> None:
+    wanted = {"count": 40, "p_cluster": 1.0, "touching_rate": 0.5, "island_size": 8.0}
+    touching, mixed = [], []
+    for seed in range(4):
+        params, placement, labels = place(statistics, masks, seed=seed, **wanted)
+        gaps = final_gaps(labels)
+        assert placement.rejected == 0
+        assert (gaps < statistics.cluster_gap).mean() >= 0.95
+        touching.append((gaps == 0).mean())
+        for group in set(params.group):
+            kinds = {cell.placement for cell, own in zip(placement.cells, params.group) if own == group}
+            mixed.append({"touching", "clustered"} <= kinds)
+    assert np.mean(touching) == pytest.approx(0.5, abs=0.12)
+    assert np.mean(mixed) > 0.5
+
+
 def test_overlap_appears_only_if_asked_for(statistics: PopulationStatistics, masks: list[BoolArray]) -> None:
     wanted = {"count": 40, "p_cluster": 0.8, "max_overlap": 0.3}
     _, without, _ = place(statistics, masks, **wanted)

@@ -22,7 +22,9 @@ def test_same_seed_and_keys_draw_the_same_and_others_do_not(statistics: Populati
     assert first != draw_placement(statistics, SHAPE, SPACING, seed=1, keys=("sample", 3))
 
 
-@pytest.mark.parametrize("overrides", [{}, {"p_cluster": 0.5, "touching_rate": 0.2, "overlap_rate": 0.5}])
+@pytest.mark.parametrize(
+    "overrides", [{}, {"p_cluster": 0.5, "touching_rate": 0.2, "overlap_rate": 0.5, "island_size": 4}]
+)
 def test_params_survive_json(statistics: PopulationStatistics, overrides: dict[str, float]) -> None:
     params = draw(statistics, **overrides)
     text = json.dumps(params.to_json(), allow_nan=False)
@@ -66,6 +68,26 @@ def test_denser_fields_have_smaller_gaps(statistics: PopulationStatistics) -> No
         return float(np.median([gap for one in params for gap in one.gap if gap is not None]))
 
     assert median(15) > 1.3 * median(60)
+
+
+@pytest.mark.parametrize("mean", [2.0, 4.0, 9.0])
+def test_islands_are_as_large_as_wished_and_hold_touching_and_near_cells(
+    statistics: PopulationStatistics, mean: float
+) -> None:
+    params = draw(statistics, count=3000, p_cluster=0.8, touching_rate=0.4, island_size=mean)
+    sizes = np.bincount(params.group)
+    assert sizes[sizes > 1].sum() == 2400
+    assert sizes[sizes > 1].mean() == pytest.approx(mean, rel=0.1)
+    joined = np.array([gap for gap in params.gap if gap is not None])
+    touches = np.array([gap == 0 for gap in joined])
+    assert touches.mean() == pytest.approx(1 - np.sqrt(0.5), abs=0.04)
+    assert np.all(joined < statistics.cluster_gap)
+
+
+def test_islands_without_cells_close_by_are_lone_cells(statistics: PopulationStatistics) -> None:
+    params = draw(statistics, count=20, p_cluster=0.0, touching_rate=0.0, island_size=5)
+    assert np.bincount(params.group).max() == 1
+    assert set(params.gap) == {None}
 
 
 def test_contradicting_overrides_are_refused(statistics: PopulationStatistics) -> None:

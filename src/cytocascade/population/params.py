@@ -25,6 +25,9 @@ class PopulationOverrides(BaseModel):
     """Fraction of the clustered cells that slide under another."""
     max_overlap: float = Field(default=0.3, gt=0, lt=1)
     """Largest part of an overlapping cell that may be hidden."""
+    island_size: float | None = Field(default=None, ge=2)
+    """Mean number of cells of a group, in which some touch and others are close by; none: cells that touch are in
+    groups of their own, as large as in the real images. Without `p_cluster` and `touching_rate` no groups are drawn."""
 
 
 @dataclass(frozen=True)

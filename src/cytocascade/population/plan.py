@@ -28,8 +28,8 @@ def draw_placement(
 
     Two ways lead to the gaps. As fitted: each cell's gap to the nearest cell placed before is drawn from the
     real sequential gaps measured at a similar density, visited fraction and size. If `p_cluster` or
-    `touching_rate` is given: the groups are drawn explicitly (their sizes as in the real images), because a
-    wanted final fraction cannot be read off sequential gaps.
+    `touching_rate` is given: the groups are drawn explicitly (their sizes as in the real images, or as wanted),
+    because a wanted final fraction cannot be read off sequential gaps.
 
     Parameters
     ----------
@@ -70,7 +70,12 @@ def draw_placement(
         group = np.full(count, -1)
     else:
         p_cluster, touching = resolve_rates(statistics, wanted)
-        gap, apart, group = _grouped(statistics, count, p_cluster, touching, generator)
+        groups = (
+            _groups(statistics, count, p_cluster, touching, generator)
+            if wanted.island_size is None
+            else _islands(wanted.island_size, count, p_cluster, touching, generator)
+        )
+        gap, apart, group = _grouped(statistics, count, groups, generator)
         distance = np.full(count, _FAR)
     overlap = statistics.overlap_rate if wanted.overlap_rate is None else wanted.overlap_rate
     slides = (gap < statistics.cluster_gap) & (generator.random(count) < overlap)
@@ -195,30 +200,42 @@ def resolve_rates(statistics: PopulationStatistics, wanted: PopulationOverrides)
 
 
 def _grouped(
-    statistics: PopulationStatistics,
-    count: int,
-    p_cluster: float,
-    touching: float,
-    generator: np.random.Generator,
+    statistics: PopulationStatistics, count: int, groups: list[list[bool]], generator: np.random.Generator
 ) -> tuple[Array, Array, Array]:
-    """Draw groups of touching cells, of near cells, and lone cells so that the rates are met exactly."""
-    in_touch = round(touching * count)
-    near = round(p_cluster * count) - in_touch
+    """Put groups, and lone cells besides, in order, and draw the gaps of members that do not touch one before them."""
     gap_pool = np.array([gap for image in statistics.images for gap in image.gap])
     gap_pool = gap_pool[(gap_pool > 0.1 * statistics.cluster_gap) & (gap_pool < 0.9 * statistics.cluster_gap)]
     if not len(gap_pool):
         gap_pool = np.linspace(0.2, 0.9, 8) * statistics.cluster_gap
-    groups = [(size, True) for size in _draw_sizes(in_touch, statistics.touching_sizes, generator)]
-    groups += [(size, False) for size in _draw_sizes(near, statistics.cluster_sizes, generator)]
-    groups += [(1, False)] * (count - sum(size for size, _ in groups))
+    groups = groups + [[False]] * (count - sum(len(touches) for touches in groups))
     gap, group = [], []
     for number, choice in enumerate(generator.permutation(len(groups))):
-        size, touches = groups[choice]
-        for member in range(size):
+        for member, touches in enumerate(groups[choice]):
             joined = 0.0 if touches else float(generator.choice(gap_pool))
             gap.append(_FAR if member == 0 else joined)
             group.append(number)
     return np.array(gap), np.full(count, 1.05 * statistics.cluster_gap), np.array(group, dtype=int)
+
+
+def _groups(
+    statistics: PopulationStatistics, count: int, p_cluster: float, touching: float, generator: np.random.Generator
+) -> list[list[bool]]:
+    """Draw groups of touching cells and groups of near cells so that the rates are met exactly."""
+    in_touch = round(touching * count)
+    near = round(p_cluster * count) - in_touch
+    groups = [[True] * size for size in _draw_sizes(in_touch, statistics.touching_sizes, generator)]
+    return groups + [[False] * size for size in _draw_sizes(near, statistics.cluster_sizes, generator)]
+
+
+def _islands(
+    mean: float, count: int, p_cluster: float, touching: float, generator: np.random.Generator
+) -> list[list[bool]]:
+    """Draw groups in which some cells touch one before them and others are near; the rate is met on average."""
+    clustered = round(p_cluster * count)
+    sizes = _draw_sizes(clustered, list(1 + generator.geometric(1 / (mean - 1), max(clustered, 1))), generator)
+    # A contact has two cells: if each touches one before it with a chance q, 1 - (1 - q)^2 of them touch another.
+    chance = 1 - math.sqrt(1 - min(1.0, touching / p_cluster)) if p_cluster > 0 else 0.0
+    return [list(generator.random(size) < chance) for size in sizes]
 
 
 def _draw_sizes(cells: int, sizes: list[int], generator: np.random.Generator) -> list[int]:
