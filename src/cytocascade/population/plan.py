@@ -233,9 +233,16 @@ def _islands(
     """Draw groups in which some cells touch one before them and others are near; the rate is met on average."""
     clustered = round(p_cluster * count)
     sizes = _draw_sizes(clustered, list(1 + generator.geometric(1 / (mean - 1), max(clustered, 1))), generator)
-    # A contact has two cells: if each touches one before it with a chance q, 1 - (1 - q)^2 of them touch another.
-    chance = 1 - math.sqrt(1 - min(1.0, touching / p_cluster)) if p_cluster > 0 else 0.0
+    chance = chance_before(min(1.0, touching / p_cluster)) if p_cluster > 0 else 0.0
     return [list(generator.random(size) < chance) for size in sizes]
+
+
+def chance_before(rate: float) -> float:
+    """Return how often a cell has to touch one placed before it, so that `rate` of all cells touch another.
+
+    A contact has two cells: if each touches one before it with a chance q, 1 - (1 - q)^2 of them touch another.
+    """
+    return 1 - math.sqrt(1 - rate)
 
 
 def _draw_sizes(cells: int, sizes: list[int], generator: np.random.Generator) -> list[int]:

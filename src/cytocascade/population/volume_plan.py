@@ -9,7 +9,7 @@ import numpy as np
 from cytocascade.errors import CytoCascadeError
 from cytocascade.population.arrangement import VolumeArrangement
 from cytocascade.population.params import PlacementParams, PopulationOverrides
-from cytocascade.population.plan import draw_placement, draw_wanted_count, resolve_rates
+from cytocascade.population.plan import chance_before, draw_placement, draw_wanted_count, resolve_rates
 from cytocascade.population.sections import bodies_from_sections
 from cytocascade.population.statistics import PopulationStatistics
 from cytocascade.population.volume_params import BallParams, LayerParams, VolumeOverrides, VolumeParams
@@ -138,9 +138,8 @@ def _draw_ball(
     room = math.prod(side * step for side, step in zip(shape, spacing))
     count = _draw_ball_count(arrangement, 0.5 * packing * room / known.median_diameter**3, wanted.count, generator)
     p_cluster, touching = resolve_rates(known, wanted)
-    # A contact has two cells: if each touches one before it with a chance q, 1 - (1 - q)^2 of them touch another.
     draws = generator.random(count)
-    touches, near = draws < 1 - math.sqrt(1 - touching), draws < 1 - math.sqrt(1 - p_cluster)
+    touches, near = draws < chance_before(touching), draws < chance_before(p_cluster)
     gap = np.where(touches, 0.0, generator.uniform(0.2, 0.9, count) * known.cluster_gap)
     scores = np.clip(generator.standard_normal(count), -2, 2)
     cells = PlacementParams(

@@ -70,11 +70,14 @@ def strayed(light: FloatArray, depth: FloatArray) -> FloatArray:
     return np.asarray(np.clip(stray, -FARTHEST, FARTHEST), dtype=np.float32)
 
 
-def moved_along_normals(light: Array, depth: FloatArray, stray: Array) -> Array:
-    """Return the light of one cell, (S, S), moved across its outline by `stray` pixels, outwards where positive."""
+def moved_along_normals(light: Array, depth: FloatArray, stray: Array, *, order: int = 3) -> Array:
+    """Return the light of one cell, (S, S), moved across its outline by `stray` pixels, outwards where positive.
+
+    `order` is that of the splines it is interpolated with.
+    """
     rises, length = slopes(depth)
     places = np.indices(depth.shape) + [stray * rise / length for rise in rises]
-    return np.asarray(ndi.map_coordinates(light, places, order=3, mode="nearest"))
+    return np.asarray(ndi.map_coordinates(light, places, order=order, mode="nearest"))
 
 
 def mean_by_depth(light: Array, depth: FloatArray, known: Array, depths: Array) -> tuple[Array, Array]:

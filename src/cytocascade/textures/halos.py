@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage as ndi
 
-from cytocascade.images.cells import slopes
+from cytocascade.textures.alignment import moved_along_normals
 from cytocascade.types import FloatArray
 
 
@@ -33,9 +32,7 @@ def stretched_halos(signal: FloatArray, distance: FloatArray, factor: float, fin
 
 
 def _stretched(light: FloatArray, depth: FloatArray, factor: float, fineness: int) -> FloatArray:
-    rises, length = slopes(depth)
     outside = np.minimum(depth, 0.0)
     # Light is taken from along the way to the outline, where the halo was as far on as it is to be here.
     farther = (outside / factor - outside) * fineness
-    source = np.indices(depth.shape) + farther * np.stack([rise / length for rise in rises])
-    return np.asarray(ndi.map_coordinates(light, source, order=1, mode="nearest"), dtype=np.float32)
+    return np.asarray(moved_along_normals(light, depth, farther, order=1), dtype=np.float32)
