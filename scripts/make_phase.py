@@ -33,7 +33,7 @@ from cytocascade.images.validation import MIN_AREA
 from cytocascade.masks.maskddpm import mask_batches
 from cytocascade.population.cells import CellStatistics
 from cytocascade.textures.fringes import with_aligned_fringes
-from cytocascade.textures.model import texture_batches, with_scalars
+from cytocascade.textures.model import CALM, texture_batches, with_scalars
 from cytocascade.types import AnnotatedImage
 
 SET = "usiigaci-t98g-phase"
@@ -119,7 +119,7 @@ def with_more(bundle: Bundle, images: list[AnnotatedImage], options: argparse.Na
     stages = options.stages.split(",")
     networks = {stage: trained_further(stage, bundle, cells, options) for stage in stages}
     steps = {name: count + options.more * (name in stages) for name, count in config.training["steps"].items()}
-    config = config.model_copy(update={"training": {**config.training, "steps": steps}})
+    config = config.model_copy(update={"training": {**config.training, "steps": steps}, "texture_temperature": CALM})
     # What contrast and shape of a cell are depends on how finely it is sampled.
     cells_like = CellStatistics.fit(
         DESCRIPTOR_NAMES, describe_cells(cells), base=None, least_area=MIN_AREA / math.prod(config.scale)

@@ -20,6 +20,7 @@ from cytocascade.generation import draw_sample
 from cytocascade.generation_options import GenerationOptions
 from cytocascade.network_fitting import _starting_model
 from cytocascade.preparation import prepare_field
+from cytocascade.textures.model import CALM
 from cytocascade.types import AnnotatedImage, GeneratedSample
 
 TreeBytes = Callable[[Path], dict[str, bytes]]
@@ -288,6 +289,7 @@ def test_sparse_annotation_is_fitted_and_told(nuclei: Cascade, draw_image: DrawI
     bundle = fit(images, tmp_path / "drawn", options, base=nuclei.bundle)
     assert bundle.config.training["cells"] == 12
     assert bundle.config.training["sparse"]
+    assert "texture_temperature" not in bundle.config.model_dump()
     assert "Only some cells were annotated" in bundle.card
     assert bundle.config.training["calibration"][0]["background"] == pytest.approx(200, rel=0.1)
 
@@ -306,6 +308,7 @@ def test_cells_in_phase_contrast_show_no_more_of_their_surroundings_than_their_h
 ) -> None:
     bundle = fit([draw_phase()], tmp_path / "phase", OPTIONS, base=nuclei.bundle)
     assert bundle.config.halo is not None
+    assert bundle.config.texture_temperature == CALM
     params = draw_sample(bundle, GenerationOptions(size=(200, 300), cells=4), 0, 0)
     prepared = prepare_field(bundle, params)
     # Light that is as bright in all of the crop: what is not faded out would be seen.

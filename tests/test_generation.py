@@ -210,6 +210,19 @@ def test_noise_share_concerns_cells_only(nuclei: Cascade) -> None:
     assert changed[labels == 0].mean() < changed[labels > 0].mean()
 
 
+def test_samples_tell_how_calm_their_textures_are(nuclei: Cascade) -> None:
+    many = GenerationOptions(**FEW)
+    calm, usual = (as_phase(nuclei.bundle, texture_temperature=value) for value in (0.5, 1.0))
+    params = draw_sample(calm, many, 1, 0)
+    assert params["texture_temperature"] == 0.5
+    # What a sample was made with counts, not what its bundle would make another with; older ones do not tell.
+    untold = {name: value for name, value in params.items() if name != "texture_temperature"}
+    assert untold == draw_sample(usual, many, 1, 0)
+    images = [render_sample(*made, seed=1, index=0).image for made in ((calm, params), (usual, params), (calm, untold))]
+    np.testing.assert_array_equal(images[0], images[1])
+    assert not np.array_equal(images[0], images[2])
+
+
 def test_phase_bundle_renders_too(nuclei: Cascade) -> None:
     sample = Cascade(as_phase(nuclei.bundle)).sample(0, seed=1, options=GenerationOptions(**FEW))
     assert sample.labels.max() == len(sample.cells) > 0

@@ -94,6 +94,8 @@ class BundleConfig(Recorded):
     """Share of fluorescent cells that a dark spot is drawn into, as textures lack them; none: not known."""
     zoom: Annotated[Zoom | None, LeftOutUnset()] = None
     """How cells are magnified to fill the canonical crop; none: not at all."""
+    texture_temperature: Annotated[float, LeftOutUnset()] = Field(1.0, gt=0, le=1)
+    """Factor on the noise that textures start from, see `textures.model.CALM`."""
 
     @property
     def scale(self) -> tuple[float, ...]:

@@ -18,6 +18,7 @@ from cytocascade import __version__
 from cytocascade.bundle import Bundle, BundleConfig, load_bundle, save_bundle
 from cytocascade.calibration import calibrate
 from cytocascade.card import bundle_card
+from cytocascade.diffusion.denoiser import Denoiser
 from cytocascade.errors import CytoCascadeError
 from cytocascade.fitting_options import FitOptions, StageProgress
 from cytocascade.fitting_state import FitState, work_folder
@@ -35,7 +36,7 @@ from cytocascade.population import fit_population
 from cytocascade.population.cells import CellStatistics
 from cytocascade.population.neighbours import fit_neighbours
 from cytocascade.textures.fringes import with_aligned_fringes
-from cytocascade.textures.model import Textures
+from cytocascade.textures.model import CALM, Textures
 from cytocascade.types import AnnotatedImage, AnnotatedStack, FloatArray
 
 __all__ = ["FitOptions", "FitState", "StageProgress", "fingerprint_of", "fit", "fit_images", "kept_fit", "usual_base"]
@@ -203,6 +204,7 @@ def fit_images(
         training=_training_record(images, cells, options, base, state),
         mask_source=masks.source if isinstance(masks, PipelineMasks) else None,
         zoom=zoom,
+        texture_temperature=CALM if magnify and cells.modality == "phase" and isinstance(textures, Denoiser) else 1.0,
     )
     # What mean and contrast of a cell are depends on how light is made.
     alike = base if base is not None and base.config.modality == cells.modality else None

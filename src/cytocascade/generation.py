@@ -72,6 +72,8 @@ def draw_sample(bundle: Bundle, options: GenerationOptions, seed: int, index: in
     if fluorescence:
         share = _spotted(bundle) + variety.spotted
         params["spots"] = draw_spots(placement.count, share, numpy_generator(seed, *keys, "spots"))
+    if config.texture_temperature != 1.0:
+        params["texture_temperature"] = config.texture_temperature
     if variety.seam is not None:
         params |= {"seam": variety.seam, "seam_width": variety.seam_width}
     return params | spread

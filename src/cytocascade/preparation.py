@@ -123,7 +123,9 @@ def prepare_field(
     used = sorted({place.index for place in order})
     descriptors = _with_light_alike(bundle, params, descriptors, placed.cells, cells)
     wishes = for_networks(descriptors, factors, config.zoom)
-    signal = _textures(bundle, masks.distance, wishes, seeds, used, options, workers, partial(light, align=align))
+    # Params of samples that were made before textures were calm do not tell their temperature.
+    light = partial(light, align=align, temperature=params.get("texture_temperature", 1.0))
+    signal = _textures(bundle, masks.distance, wishes, seeds, used, options, workers, light)
     # Params of samples that were made before there were dark spots hold none.
     signal = with_spots(signal, masks.distance, params.get("spots", ()))
     if roomy:

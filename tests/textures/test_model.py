@@ -11,6 +11,7 @@ from cytocascade.cascade import Cascade
 from cytocascade.diffusion.denoiser import Denoiser, DenoiserConfig
 from cytocascade.images.cells import CROP_MARGIN, CROP_SIZE, Modality, SingleCells, signed_distance
 from cytocascade.textures.model import (
+    CALM,
     RIM,
     calm_rim,
     condition_image,
@@ -145,6 +146,46 @@ def test_phase_textures_are_not_normalised(network: Denoiser) -> None:
     distance, wishes = discs(10, 16), np.zeros((2, 2), np.float32)
     phase = sample_textures(network, distance, wishes, range(2), modality="phase", steps=2)
     assert not np.allclose(phase[0][distance[0] > 0].mean(), 1, atol=1e-3)
+
+
+def test_temperature_scales_the_noise_that_textures_start_from(
+    network: Denoiser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[torch.Tensor] = []
+
+    def painted(
+        model: object, noise: torch.Tensor, distance: FloatArray, *rest: object, **wishes: object
+    ) -> FloatArray:
+        started.append(noise)
+        return np.zeros_like(distance)
+
+    monkeypatch.setattr("cytocascade.textures.model.painted", painted)
+    mask, wish = discs(12), np.zeros((1, 2), np.float32)
+    for temperature in (1.0, 0.5):
+        sample_textures(network, mask, wish, [1], modality="phase", temperature=temperature)
+    assert torch.equal(started[1], 0.5 * started[0])
+    assert started[0].std() == pytest.approx(1, abs=0.05)
+
+
+def test_calm_textures_show_outlines_more_clearly() -> None:
+    bundle = Cascade.from_pretrained("phase").bundle
+    mask = np.repeat(discs(10, 14, 18), 2, axis=0).repeat(2, axis=1).repeat(2, axis=2)
+    wish = np.zeros((len(mask), bundle.textures.config.scalars), np.float32)
+
+    def clearness(temperature: float) -> float:
+        light = sample_textures(
+            bundle.textures,
+            mask,
+            wish,
+            range(len(mask)),
+            modality="phase",
+            style=bundle.config.style,
+            temperature=temperature,
+        )
+        halo, body = light[(mask > -2) & (mask < -1)], light[(mask > 2) & (mask < 3)]
+        return float((halo.mean() - body.mean()) / np.hypot(halo.std(), body.std()))
+
+    assert clearness(CALM) > 1.1 * clearness(1.0) > 0
 
 
 def test_every_wish_matters(network: Denoiser) -> None:
