@@ -199,9 +199,7 @@ def sample_textures(
         Relative signal: in fluorescence its mean inside the mask is exactly 1. Farther than `RIM` canonical
         pixels from the outline it means nothing; `fade` ends it.
     """
-    noise = starting_noise(model, seeds)
-    if temperature != 1.0:
-        noise = temperature * noise
+    noise = temperature * starting_noise(model, seeds)
     signal = painted(
         model, noise, distance, texture, modality=modality, style=style, steps=steps, guidance=guidance, workers=workers
     )
