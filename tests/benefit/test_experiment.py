@@ -136,6 +136,51 @@ def test_an_interrupted_experiment_goes_on(images, tmp_path, method, monkeypatch
     assert [run.images for run in found.runs] == [run.images for run in undisturbed.runs]
 
 
+class Resumable(ThresholdMethod):
+    """Goes on from its checkpoint; is interrupted once, before the step `stop`."""
+
+    stop = 3
+
+    def train(self, sources, options, *, seed, checkpoint, progress, monitor, monitor_every, **given):
+        trained = super().train(sources, options, seed=seed)
+        start = int(checkpoint.read_text()) if checkpoint.exists() else 0
+        for step in range(start + 1, options.steps + 1):
+            if step == self.stop:
+                type(self).stop = 0
+                raise KeyboardInterrupt
+            progress(step, options.steps, 1 / step)
+            if step % monitor_every == 0:
+                monitor(step, trained)
+            checkpoint.write_text(str(step))
+        return trained
+
+
+def test_the_curve_of_an_interrupted_training_is_whole(images, tmp_path, monkeypatch):
+    monkeypatch.setitem(registry.METHODS, "threshold", Resumable())
+    given = options(arms=("real",), seeds=1, training=SegmenterOptions(steps=5))
+    monkeypatch.setattr(Resumable, "stop", 0)
+    whole = run_benefit(images, tmp_path / "whole", given)
+    monkeypatch.setattr(Resumable, "stop", 3)
+    with pytest.raises(KeyboardInterrupt):
+        run_benefit(images, tmp_path / "out", given)
+    found = run_benefit(images, tmp_path / "out", given)
+    assert [point.step for point in found.runs[0].curve] == [1, 2, 3, 4, 5]
+    assert found.runs[0].curve == whole.runs[0].curve
+    assert [file.suffix for file in (tmp_path / "out" / "runs").iterdir()] == [".json"]
+
+
+def test_the_curve_of_another_training_is_left_behind(images, tmp_path, monkeypatch):
+    monkeypatch.setitem(registry.METHODS, "threshold", Resumable())
+    monkeypatch.setattr(Resumable, "stop", 3)
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        run_benefit(images, out, options(arms=("real",), seeds=1, training=SegmenterOptions(steps=5)))
+    (out / "runs" / "real-0.checkpoint").unlink()
+    other = options(arms=("real",), seeds=1, training=SegmenterOptions(steps=10))
+    found = run_benefit(images, out, other, overwrite=True)
+    assert [point.step for point in found.runs[0].curve] == [2, 4, 6, 8, 10]
+
+
 def test_the_time_that_was_given_is_kept(images, tmp_path, method, monkeypatch):
     seconds = iter(range(0, 1000, 10))
     monkeypatch.setattr(module.time, "monotonic", lambda: next(seconds))

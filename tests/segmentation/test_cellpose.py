@@ -35,10 +35,10 @@ def trained() -> CellposeSegmenter:
 
 
 def interrupted(file: Path, *, seed: int = 0) -> None:
-    """Train until the second step is done and its state kept."""
+    """Train until the state after the second step is kept."""
 
     def stop(done: int, total: int, loss: float) -> None:
-        if done == 2:
+        if done == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -59,6 +59,21 @@ def test_an_interrupted_training_ends_like_an_uninterrupted_one(
     resumed = train(checkpoint=tmp_path / "state", progress=lambda done, total, loss: told.append(done))
     assert told == [3]
     assert same(resumed, trained)
+
+
+def test_an_interrupted_training_is_monitored_at_every_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cellpose_method, "CHECKPOINT_SECONDS", -1.0)
+    watched: list[int] = []
+
+    def watch(done: int, segmenter: Segmenter) -> None:
+        watched.append(done)
+        if watched == [1, 2]:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(checkpoint=tmp_path / "state", monitor=watch, monitor_every=1)
+    train(checkpoint=tmp_path / "state", monitor=watch, monitor_every=1)
+    assert watched == [1, 2, 2, 3]
 
 
 def test_the_state_of_another_training_is_not_gone_on_from(

@@ -8,8 +8,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cytocascade.benefit.crew import Report
 from cytocascade.benefit.material import kept_images, wanted_images
@@ -98,6 +100,14 @@ class Laboratory:
         """Return where the result of a run is kept."""
         return self.out / "runs" / f"{job.name}.json"
 
+    def checkpoint(self, job: Job) -> Path:
+        """Return where an interrupted training goes on from."""
+        return self.out / "runs" / f"{job.name}.checkpoint"
+
+    def diary_file(self, job: Job) -> Path:
+        """Return where the curve of a training is kept until its result is."""
+        return self.out / "runs" / f"{job.name}.diary"
+
     def prediction_file(self, job: Job) -> Path:
         """Return where the segmentations of the tested images are kept."""
         return self.out / "predictions" / f"{job.name}.npz"
@@ -105,6 +115,34 @@ class Laboratory:
     def model_folder(self, job: Job) -> Path:
         """Return where the segmenter of a run is kept."""
         return self.out / "segmenters" / job.name
+
+
+class Diary(BaseModel):
+    """What was seen of a training so far; a training that is interrupted and goes on keeps it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    key: str
+    """`run_key` of the training."""
+    seconds: float = 0.0
+    """Wall-clock seconds of training up to the last entry."""
+    curve: list[CurvePoint] = []
+    """Loss and monitored score, ascending by step."""
+
+    @classmethod
+    def of(cls, file: Path, key: str) -> Self:
+        """Return the diary in `file`; an empty one if there is none of this training."""
+        try:
+            found = cls.model_validate_json(file.read_bytes())
+        except (OSError, ValidationError):
+            return cls(key=key)
+        return found if found.key == key else cls(key=key)
+
+    def with_entry(self, point: CurvePoint, seconds: float) -> Self:
+        """Return the diary with another entry, in place of one of the same step."""
+        others = [one for one in self.curve if one.step != point.step]
+        curve = sorted([*others, point], key=lambda one: one.step)
+        return self.model_copy(update={"seconds": seconds, "curve": curve})
 
 
 def run_job(job: Job, laboratory: Laboratory, fingerprint: str, progress: Report) -> Run:
@@ -118,9 +156,9 @@ def run_job(job: Job, laboratory: Laboratory, fingerprint: str, progress: Report
     # One scale for all arms: that of the few cells that a user would have.
     usual = options.training.cell_diameter or mean_diameter(laboratory.split.budget)
     training = options.training.model_copy(update={"cell_diameter": usual})
-    curve: list[CurvePoint] = []
     watched = _watched(job, laboratory)
-    paused, latest = 0.0, 0.0
+    diary = Diary.of(laboratory.diary_file(job), key)
+    before, paused, latest = diary.seconds, 0.0, 0.0
 
     def report(done: int, total: int, loss: float) -> None:
         nonlocal latest
@@ -128,27 +166,28 @@ def run_job(job: Job, laboratory: Laboratory, fingerprint: str, progress: Report
         progress(job.name, done, total, f"loss {loss:.3f}")
 
     def monitor(step: int, segmenter: Segmenter) -> None:
-        nonlocal paused
-        begun = time.monotonic()
+        nonlocal diary, paused
+        stopped = time.monotonic()
         score = None
         if watched:
             score = summarise([_scored(segmenter, image)[0] for image in watched])["SEG"]
-        curve.append(CurvePoint(step=step, loss=latest, validation=score))
-        paused += time.monotonic() - begun
+        point = CurvePoint(step=step, loss=latest, validation=score)
+        diary = diary.with_entry(point, before + stopped - begun - paused)
+        write_json(laboratory.diary_file(job), diary.model_dump(mode="json"))
+        paused += time.monotonic() - stopped
 
     begun = time.monotonic()
-    checkpoint = laboratory.out / "runs" / f"{job.name}.checkpoint"
     segmenter = method_named(options.segmenter).train(
         sources,
         training,
         seed=derive_seed(options.seed, "segmenter", job.seed),
         cache=laboratory.out / "targets",
-        checkpoint=checkpoint,
+        checkpoint=laboratory.checkpoint(job),
         progress=report,
         monitor=monitor,
         monitor_every=max(1, training.steps // MONITOR_POINTS),
     )
-    trained = time.monotonic() - begun - paused
+    trained = before + time.monotonic() - begun - paused
     begun = time.monotonic()
     results, predicted = [], {}
     for number, image in enumerate(laboratory.scored):
@@ -164,7 +203,7 @@ def run_job(job: Job, laboratory: Laboratory, fingerprint: str, progress: Report
         seconds_testing=round(time.monotonic() - begun, 1),
         training_images=len(images),
         training_cells=sum(cell_count(image.labels) for image in images),
-        curve=curve,
+        curve=diary.curve,
         images=results,
     )
     if job.seed == 0:
@@ -172,7 +211,8 @@ def run_job(job: Job, laboratory: Laboratory, fingerprint: str, progress: Report
         if laboratory.keep:
             segmenter.save(laboratory.model_folder(job))
     write_json(laboratory.run_file(job), {"key": key, "run": run.model_dump(mode="json")})
-    checkpoint.unlink(missing_ok=True)
+    for file in (laboratory.checkpoint(job), laboratory.diary_file(job)):
+        file.unlink(missing_ok=True)
     return run
 
 

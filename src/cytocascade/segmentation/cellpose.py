@@ -77,13 +77,14 @@ class Cellpose:
             value = _step(step, net, optimizer, batch, options)
             running = value if step == 0 else running + (value - running) / min(step + 1, 25)
             done = step + 1
-            if checkpoint is not None and done < options.steps and time.monotonic() - saved > CHECKPOINT_SECONDS:
-                save_state(checkpoint, net, optimizer, done, running, key=key)
-                saved = time.monotonic()
             if progress is not None:
                 progress(done, options.steps, running)
             if monitor is not None and (done % monitor_every == 0 or done == options.steps):
                 monitor(done, CellposeSegmenter(net, options, usual))
+            # After the monitor: a training that goes on from here has been monitored up to here.
+            if checkpoint is not None and done < options.steps and time.monotonic() - saved > CHECKPOINT_SECONDS:
+                save_state(checkpoint, net, optimizer, done, running, key=key)
+                saved = time.monotonic()
         return CellposeSegmenter(net, options, usual)
 
     def load(self, folder: Path, *, device: str = "cpu") -> CellposeSegmenter:
