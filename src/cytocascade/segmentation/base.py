@@ -129,7 +129,8 @@ class Method(Protocol):
         progress : callable, optional
             Called after every step.
         monitor : callable, optional
-            Called with the steps done and the segmenter so far, every `monitor_every` steps and at the end.
+            Called with the steps done and the segmenter so far, every `monitor_every` steps and at the end. The state
+            in `checkpoint` is kept after the call, so that a training that goes on has left none out.
         monitor_every : int
             See `monitor`.
         """
