@@ -220,10 +220,12 @@ def _bar(axis: Any, place: float, one: Interval, colour: str, *, size: float) ->
 
 def _reference_lines(axis: Any, benefit: Benefit, metric: str, *, named: bool = False) -> None:
     """Draw what real alone and all real images reach."""
-    for arm, style, words in (("real", "-", "real alone"), ("all-real", "--", "ceiling: all real images")):
-        if arm not in benefit.arms:
-            continue
-        value = benefit.arms[arm][metric].mean
+    looks = {"real": ("-", "real alone"), "all-real": ("--", "ceiling: all real images")}
+    values = {arm: benefit.arms[arm][metric].mean for arm in looks if arm in benefit.arms}
+    # Names turn away from each other, however close the lines are.
+    sides = ("right", "left") if len(values) == 2 else ("center",)
+    for side, arm in zip(sides, sorted(values, key=values.__getitem__)):
+        value, (style, words) = values[arm], looks[arm]
         axis.axvline(value, color=LOOKS[arm].colour, linewidth=1.1, linestyle=style, zorder=0, alpha=0.7)
         if named:
             axis.text(
@@ -232,7 +234,7 @@ def _reference_lines(axis: Any, benefit: Benefit, metric: str, *, named: bool = 
                 words,
                 transform=axis.get_xaxis_transform(),
                 fontsize=SMALL,
-                ha="center",
+                ha=side,
                 va="bottom",
                 color=LOOKS[arm].colour,
             )
